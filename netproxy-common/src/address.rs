@@ -1,0 +1,81 @@
+//! Addresses, ports, and what an address means to this node (`ADDRESSES_V4`, `ADDRESSES_V6`).
+
+use core::fmt::Debug;
+use core::hash::Hash;
+
+use crate::plain_data;
+
+/// An address of one family, in network byte order.
+pub trait Address: Copy + Eq + Ord + Hash + Debug + bytemuck::Pod {
+    /// The wildcard (`0.0.0.0`, `::`), under which NodePorts are stored once.
+    const UNSPECIFIED: Self;
+}
+
+/// An IPv4 address in network byte order.
+#[repr(C, align(4))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ipv4(pub [u8; 4]);
+
+/// An IPv6 address in network byte order.
+#[repr(C, align(4))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ipv6(pub [u8; 16]);
+
+/// A 16-bit integer (port) in network byte order. Ordered by its bytes, hence by its value.
+#[repr(C, align(2))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Be16(pub [u8; 2]);
+
+/// What an address means to this node; several bits may be set. Value of `ADDRESSES_*`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressFlags {
+    /// A combination of the constants below.
+    pub bits: u32,
+}
+
+plain_data! { Ipv4 => 4, Ipv6 => 16, Be16 => 2, AddressFlags => 4 }
+
+impl Address for Ipv4 {
+    const UNSPECIFIED: Self = Self([0; 4]);
+}
+
+impl Address for Ipv6 {
+    const UNSPECIFIED: Self = Self([0; 16]);
+}
+
+impl Be16 {
+    /// Port zero, which stands for "none".
+    pub const ZERO: Self = Self([0; 2]);
+
+    /// From host byte order.
+    #[must_use]
+    pub const fn new(host: u16) -> Self {
+        Self(host.to_be_bytes())
+    }
+
+    /// To host byte order.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        u16::from_be_bytes(self.0)
+    }
+}
+
+impl AddressFlags {
+    /// The cluster IP of a service.
+    pub const CLUSTER_IP: u32 = 1;
+    /// A load-balancer VIP or external IP: has exact frontends, reached from inside and outside.
+    pub const VIP: u32 = 1 << 1;
+    /// Assigned to a device of this node.
+    pub const NODE: u32 = 1 << 2;
+    /// NodePorts answer on this address.
+    pub const NODE_PORTS: u32 = 1 << 3;
+    /// A cluster IP that a device of this node owns (NodeLocal DNSCache): never translated.
+    pub const LEFT_ALONE: u32 = 1 << 4;
+
+    /// Whether any of `bits` is set.
+    #[must_use]
+    pub const fn has(self, bits: u32) -> bool {
+        self.bits & bits != 0
+    }
+}

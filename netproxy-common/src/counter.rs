@@ -1,0 +1,59 @@
+//! Reasons and events that the datapath counts (`COUNTERS`, per CPU, by [`Counter`] as index).
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident => $text:literal, drop: $drop:literal;)+) => {
+        /// Index into `COUNTERS`.
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Counter { $($(#[doc = $doc])+ $name),+ }
+
+        impl Counter {
+            /// Every counter, in the order of the map's indices.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The name shown to people and in metrics.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+
+            /// Whether the packet was dropped for this reason.
+            #[must_use]
+            pub const fn is_drop(self) -> bool {
+                match self { $(Self::$name => $drop),+ }
+            }
+        }
+    };
+}
+
+counters! {
+    /// A flow was created.
+    NewFlow => "new_flow", drop: false;
+    /// A flow moved to the assured tier.
+    Assured => "assured", drop: false;
+    /// The assured tier is full; the flow stays in the LRU tier.
+    AssuredFull => "assured_full", drop: false;
+    /// The pending tier refused an entry.
+    PendingFull => "pending_full", drop: true;
+    /// A service has no endpoint at all.
+    NoEndpoint => "no_endpoint", drop: true;
+    /// The traffic policy leaves no endpoint for this client.
+    NoLocalEndpoint => "no_local_endpoint", drop: true;
+    /// Every source port towards the endpoint is taken.
+    PortsExhausted => "ports_exhausted", drop: true;
+    /// Two services chose the same endpoint for the same client address and port.
+    TupleCollision => "tuple_collision", drop: true;
+    /// No route to the endpoint, or back to the client.
+    NoRoute => "no_route", drop: true;
+    /// A process of this node asked for a service whose endpoint is the node itself, past the
+    /// socket hooks; the answer would never cross a device.
+    HostToItself => "host_to_itself", drop: true;
+    /// A TCP segment to a frontend that opens no connection and belongs to none we know.
+    UnknownConnection => "unknown_connection", drop: false;
+    /// A fragment to a frontend, which is not translated.
+    Fragment => "fragment", drop: false;
+    /// The packet could not be changed (`bpf_skb_store_bytes`, `bpf_l4_csum_replace`).
+    RewriteFailed => "rewrite_failed", drop: true;
+    /// A service id or range that the maps do not hold.
+    Inconsistent => "inconsistent", drop: true;
+}

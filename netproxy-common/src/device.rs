@@ -1,0 +1,53 @@
+//! Devices that carry pods or the outside (`DEVICES`, by ifindex). Read for new flows only.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::{Ipv4, Ipv6};
+
+/// Value of `DEVICES`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Device {
+    /// A [`DeviceKind`].
+    pub kind: u8,
+    /// Always zero.
+    pub pad: u8,
+    /// Where frames for the host are addressed to (the master's for a bridge port); zero without
+    /// a link layer.
+    pub mac: [u8; 6],
+    /// Ifindex of the bridge that this device is a port of; zero: none.
+    pub master: u32,
+    /// The address the kernel would use as source here, where `bpf_fib_lookup` cannot tell
+    /// (`BPF_FIB_LOOKUP_SRC` needs 6.7); unspecified: the device has none, the node's is used.
+    pub source_v4: Ipv4,
+    /// As `source_v4`.
+    pub source_v6: Ipv6,
+}
+
+const _: () = assert!(size_of::<Device>() == 32);
+
+#[cfg(feature = "user")]
+// SAFETY: `bytemuck::Pod` is derived, hence any bit pattern is valid and there is no padding.
+unsafe impl aya::Pod for Device {}
+
+/// Which side of the node a device leads to.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeviceKind {
+    /// Uplinks, tunnels, and whatever is not known: clients behind it are not on this node.
+    Outside = 0,
+    /// A pod's host end: a client is on this node if the route back to it leaves here.
+    Pod = 1,
+}
+
+impl DeviceKind {
+    /// The kind whose number is `value`, if any.
+    #[must_use]
+    pub const fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            0 => Some(Self::Outside),
+            1 => Some(Self::Pod),
+            _ => None,
+        }
+    }
+}

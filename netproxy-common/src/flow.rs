@@ -1,0 +1,142 @@
+//! Flows: what happens to every packet of a connection once its first packet has been judged.
+//!
+//! A flow at rest is two entries: one under the tuple the client sends (*forward*), one under the
+//! tuple in which the endpoint's answer is seen (*reply*). Each holds the complete translation,
+//! addresses and not ids, so that no change to services can break it. Two tiers: `PENDING_*`
+//! (LRU) for opening and closing flows, `FLOWS_*` (HASH) for *assured* ones.
+
+use crate::plain_data;
+use crate::{Be16, Ipv4, Ipv6};
+
+/// Key of `FLOWS_*` and `PENDING_*`: a packet's tuple as it is seen at the hook.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowKey<A> {
+    /// Source address.
+    pub source: A,
+    /// Destination address.
+    pub destination: A,
+    /// Source port.
+    pub source_port: Be16,
+    /// Destination port.
+    pub destination_port: Be16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Always zero.
+    pub pad: [u8; 3],
+}
+
+/// Value of `FLOWS_*` and `PENDING_*`: the tuple that the packet leaves with, and the state.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow<A> {
+    /// Source address after translation.
+    pub source: A,
+    /// Destination address after translation.
+    pub destination: A,
+    /// Source port after translation.
+    pub source_port: Be16,
+    /// Destination port after translation.
+    pub destination_port: Be16,
+    /// A [`FlowKind`].
+    pub kind: u8,
+    /// A combination of [`FlowFlags`].
+    pub flags: u8,
+    /// A [`FlowState`].
+    pub state: u8,
+    /// Always zero.
+    pub pad: u8,
+    /// The service whose frontend the client asked for.
+    pub service: u32,
+    /// The service's generation when the endpoint was last found usable.
+    pub generation: u32,
+    /// When this half counts as gone, in seconds of `CLOCK_MONOTONIC`; a pair lives as long as
+    /// its longer half.
+    pub deadline_s: u32,
+    /// Device at which the client's packets are translated (for host flows: where the kernel
+    /// sent them, and where it expects the answers).
+    pub client_ifindex: u32,
+}
+
+plain_data! {
+    FlowKey<Ipv4> => 16, FlowKey<Ipv6> => 40,
+    Flow<Ipv4> => 32, Flow<Ipv6> => 56,
+}
+
+/// How a flow is translated; see "the rule of translation" in docs/architecture.md.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FlowKind {
+    /// Destination only: forward at the client's ingress, undone at the client's egress.
+    Edge = 0,
+    /// Source and destination at ingress, redirected past the stack both ways.
+    Whole = 1,
+    /// The client is a process of this node: forward at an egress hook, redirected; the answer is
+    /// undone at ingress and handed to the stack.
+    Host = 2,
+}
+
+impl FlowKind {
+    /// The kind whose number is `value`, if any.
+    #[must_use]
+    pub const fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            0 => Some(Self::Edge),
+            1 => Some(Self::Whole),
+            2 => Some(Self::Host),
+            _ => None,
+        }
+    }
+}
+
+/// Bits of [`Flow::flags`].
+#[derive(Clone, Copy, Debug)]
+pub struct FlowFlags;
+
+impl FlowFlags {
+    /// This half is the endpoint's answer.
+    pub const REPLY: u8 = 1;
+    /// A packet has matched this half (set on the reply half by the endpoint's first answer).
+    pub const SEEN: u8 = 1 << 1;
+    /// This half has carried a FIN.
+    pub const FIN: u8 = 1 << 2;
+}
+
+/// Where a flow is in its life; decides how long it may stay silent.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FlowState {
+    /// The client has not yet answered the endpoint.
+    Opening = 0,
+    /// Assured.
+    Established = 1,
+    /// Both sides have sent FIN, or one has sent RST.
+    Closing = 2,
+}
+
+impl FlowState {
+    /// The state whose number is `value`, if any.
+    #[must_use]
+    pub const fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            0 => Some(Self::Opening),
+            1 => Some(Self::Established),
+            2 => Some(Self::Closing),
+            _ => None,
+        }
+    }
+
+    /// How long a half in this state stays valid without a packet, in seconds.
+    ///
+    /// TCP: as kube-proxy sets conntrack up (`nf_conntrack_tcp_timeout_established` 24 h,
+    /// `SYN_SENT` 120 s, `TIME_WAIT` 120 s). Others: `nf_conntrack_udp_timeout` 30 s and
+    /// `udp_timeout_stream` 120 s.
+    #[must_use]
+    pub const fn lifetime_s(self, protocol: u8) -> u32 {
+        match (protocol == crate::protocol::TCP, self) {
+            (true, Self::Established) => 86_400,
+            (true, Self::Opening | Self::Closing) | (false, Self::Established) => 120,
+            (false, Self::Opening | Self::Closing) => 30,
+        }
+    }
+}

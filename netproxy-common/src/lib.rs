@@ -1,0 +1,55 @@
+//! What the kernel programs and user space share: the keys, values and constants of every map.
+//!
+//! Everything here is `#[repr(C)]` without implicit padding (`bytemuck::Pod` checks that at
+//! compile time), so a value written by one side is read bit for bit by the other. Addresses and
+//! ports are kept in network byte order, exactly as they stand in a packet; every other integer
+//! is in host byte order. A change to any layout raises [`SCHEMA_VERSION`], which names the pin
+//! directory, so that two releases never read each other's maps.
+#![no_std]
+
+pub mod address;
+pub mod counter;
+pub mod device;
+pub mod flow;
+pub mod frontend;
+pub mod name;
+pub mod service;
+
+pub use address::{AddressFlags, Be16, Ipv4, Ipv6};
+pub use counter::Counter;
+pub use device::{Device, DeviceKind};
+pub use flow::{Flow, FlowKey, FlowKind, FlowState};
+pub use frontend::{Frontend, FrontendKey, FrontendKind};
+pub use name::Name;
+pub use service::{Endpoint, EndpointFlags, Range, RangeFlags, Service, Verdict, Window};
+
+/// Version of the map layouts; part of the pin path (`/sys/fs/bpf/netproxy/v1/`).
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// IP protocol numbers (IANA) that netproxy balances.
+pub mod protocol {
+    /// Transmission Control Protocol, RFC 9293.
+    pub const TCP: u8 = 6;
+    /// User Datagram Protocol, RFC 768.
+    pub const UDP: u8 = 17;
+    /// Stream Control Transmission Protocol, RFC 9260.
+    pub const SCTP: u8 = 132;
+}
+
+/// Implements `bytemuck` and (for user space) `aya` plain-data traits for generic ABI types.
+///
+/// The derive macros refuse generics, so the absence of padding is asserted by size here.
+macro_rules! plain_data {
+    ($($type:ty => $size:literal),+ $(,)?) => {$(
+        const _: () = assert!(size_of::<$type>() == $size);
+        // SAFETY: `repr(C)`, every field is plain data valid for any bit pattern, and the size
+        // assertion above proves that the fields fill the type without padding.
+        unsafe impl bytemuck::Zeroable for $type {}
+        // SAFETY: as above.
+        unsafe impl bytemuck::Pod for $type {}
+        #[cfg(feature = "user")]
+        // SAFETY: as above; `aya::Pod` asks for nothing more.
+        unsafe impl aya::Pod for $type {}
+    )+};
+}
+pub(crate) use plain_data;

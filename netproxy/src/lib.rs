@@ -1,0 +1,7 @@
+//! netproxy's user space.
+//!
+//! Data flows one way: `source` (watch, manifests) -> `model` (our own small types) -> `plan`
+//! (pure: the wanted state) -> `datapath` (maps and programs).
+
+pub mod model;
+pub mod plan;

@@ -1,0 +1,2 @@
+//! The `netproxy` command.
+fn main() {}

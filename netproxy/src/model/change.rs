@@ -1,0 +1,18 @@
+//! What a source tells the store.
+
+use super::{EndpointSlice, Node, ObjectName, Service};
+
+/// One change of the cluster's state. A source sends [`Change::Listed`] once Services,
+/// EndpointSlices and the Node have each been listed completely; nothing is removed from the
+/// datapath before. After a re-list it sends the removals it found missing, like any others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A Service exists in this form, or (None) is gone or of no concern to a proxy.
+    Service(ObjectName, Option<Box<Service>>),
+    /// An EndpointSlice exists in this form, or (None) is gone or of no concern to a proxy.
+    Slice(ObjectName, Option<Box<EndpointSlice>>),
+    /// This node's Node object, or (None) its absence.
+    Node(Option<Box<Node>>),
+    /// Everything has been listed completely.
+    Listed,
+}

@@ -1,0 +1,102 @@
+//! What the plan asks of the datapath, by value and comparable.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use netproxy_common::service::SEGMENTS;
+use netproxy_common::{FrontendKind, Verdict, Window};
+
+use crate::model::{Family, Label, ObjectName, Protocol};
+
+/// What the plan must know of this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeView {
+    /// Its name; endpoints with this `nodeName` are local.
+    pub name: Label,
+    /// Its zone, for hints.
+    pub zone: Option<Label>,
+}
+
+/// Identifies a service port in one family: the unit of the datapath's updates.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortKey {
+    /// The Service.
+    pub service: ObjectName,
+    /// The port's name; empty for the only, unnamed one.
+    pub port: Label,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The family.
+    pub family: Family,
+}
+
+/// The wanted state of one service port in one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedPort {
+    /// Which service port.
+    pub key: PortKey,
+    /// Where clients reach it, without duplicates.
+    pub frontends: Vec<WantedFrontend>,
+    /// Who answers.
+    pub range: WantedRange,
+}
+
+/// One frontend of a service port. The protocol is the port's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WantedFrontend {
+    /// Its address; None for a NodePort, which is stored once for all node addresses.
+    pub address: Option<IpAddr>,
+    /// Its port, in host byte order.
+    pub port: u16,
+    /// How it came to be.
+    pub kind: FrontendKind,
+}
+
+/// One endpoint, in the form in which it is sorted inside a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WantedEndpoint {
+    /// Its address, of the port's family.
+    pub address: IpAddr,
+    /// Its numeric port, in host byte order.
+    pub port: u16,
+    /// Whether its `nodeName` is this node.
+    pub is_local: bool,
+}
+
+/// The endpoints of a service port in segment order, and what each kind of client may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedRange {
+    /// All endpoints, segment after segment, sorted by (address, port) inside each; an address
+    /// and port occurs once.
+    pub endpoints: Vec<WantedEndpoint>,
+    /// Where each segment ends, as in `netproxy_common::Range::segment_ends`.
+    pub segment_ends: [u32; SEGMENTS],
+    /// For cluster IPs.
+    pub internal: Window,
+    /// For external destinations, cluster-wide.
+    pub external_cluster: Window,
+    /// For external destinations under policy Local; equals `external_cluster` under Cluster.
+    pub external_local: Window,
+    /// What happens when each window, in the order above, is empty.
+    pub verdicts: [Verdict; 3],
+    /// `externalTrafficPolicy: Local` applies.
+    pub is_external_local: bool,
+    /// Seconds of client affinity; zero: none.
+    pub affinity_s: u32,
+}
+
+impl fmt::Display for PortKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            service,
+            port,
+            protocol,
+            family,
+        } = self;
+        write!(f, "{service}")?;
+        if !port.is_empty() {
+            write!(f, ":{port}")?;
+        }
+        write!(f, " ({protocol}, {family})")
+    }
+}

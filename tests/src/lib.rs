@@ -1,0 +1,1 @@
+//! The lab: nodes, pods and clients as network namespaces.
