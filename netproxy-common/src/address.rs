@@ -7,8 +7,15 @@ use crate::plain_data;
 
 /// An address of one family, in network byte order.
 pub trait Address: Copy + Eq + Ord + Hash + Debug + bytemuck::Pod {
+    /// The address as it stands in a packet, where nothing is aligned to more than two bytes.
+    type Wire: Copy;
     /// The wildcard (`0.0.0.0`, `::`), under which NodePorts are stored once.
     const UNSPECIFIED: Self;
+
+    /// From a packet.
+    fn from_wire(wire: Self::Wire) -> Self;
+    /// Into a packet.
+    fn to_wire(self) -> Self::Wire;
 }
 
 /// An IPv4 address in network byte order.
@@ -18,8 +25,30 @@ pub struct Ipv4(pub [u8; 4]);
 
 /// An IPv6 address in network byte order.
 #[repr(C, align(4))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::derived_hash_with_manual_eq, reason = "equality is the derived one, respelled")]
 pub struct Ipv6(pub [u8; 16]);
+
+/// Word for word: the derived comparison becomes one of 128-bit integers, whose
+/// 16-byte alignment LLVM's BPF backend does not know (`expandMEMCPY` in BPFInstrInfo.cpp).
+impl PartialEq for Ipv6 {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        let [a, b, c, d] = self.words();
+        let [e, f, g, h] = other.words();
+        a == e && b == f && c == g && d == h
+    }
+}
+
+impl Ipv6 {
+    /// The address as 32-bit words in memory order.
+    #[must_use]
+    #[inline(always)]
+    pub const fn words(&self) -> [u32; 4] {
+        // SAFETY: 16 bytes with the alignment of u32.
+        unsafe { (&raw const *self).cast::<[u32; 4]>().read() }
+    }
+}
 
 /// A 16-bit integer (port) in network byte order. Ordered by its bytes, hence by its value.
 #[repr(C, align(2))]
@@ -37,11 +66,33 @@ pub struct AddressFlags {
 plain_data! { Ipv4 => 4, Ipv6 => 16, Be16 => 2, AddressFlags => 4 }
 
 impl Address for Ipv4 {
+    type Wire = [u16; 2];
     const UNSPECIFIED: Self = Self([0; 4]);
+
+    #[inline(always)]
+    fn from_wire(wire: Self::Wire) -> Self {
+        Self(bytemuck::cast(wire))
+    }
+
+    #[inline(always)]
+    fn to_wire(self) -> Self::Wire {
+        bytemuck::cast(self)
+    }
 }
 
 impl Address for Ipv6 {
+    type Wire = [u16; 8];
     const UNSPECIFIED: Self = Self([0; 16]);
+
+    #[inline(always)]
+    fn from_wire(wire: Self::Wire) -> Self {
+        Self(bytemuck::cast(wire))
+    }
+
+    #[inline(always)]
+    fn to_wire(self) -> Self::Wire {
+        bytemuck::cast(self)
+    }
 }
 
 impl Be16 {

@@ -58,6 +58,62 @@ pub struct Flow<A> {
     pub client_ifindex: u32,
 }
 
+impl<A: Copy> FlowKey<A> {
+    /// The tuple of a packet that answers one with this tuple.
+    #[must_use]
+    pub const fn reversed(&self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            protocol: self.protocol,
+            pad: [0; 3],
+        }
+    }
+}
+
+impl<A: Copy> Flow<A> {
+    /// The tuple that packets of this half leave with.
+    #[must_use]
+    pub const fn translated(&self, protocol: u8) -> FlowKey<A> {
+        FlowKey {
+            source: self.source,
+            destination: self.destination,
+            source_port: self.source_port,
+            destination_port: self.destination_port,
+            protocol,
+            pad: [0; 3],
+        }
+    }
+
+    /// The key of the other half, given this half's key.
+    #[must_use]
+    pub const fn partner_key(&self, key: &FlowKey<A>) -> FlowKey<A> {
+        self.translated(key.protocol).reversed()
+    }
+
+    /// The other half, given this half's key: what turns the endpoint's answer back, or the
+    /// client's packets forward. Nothing has been seen of it yet.
+    #[must_use]
+    pub const fn partner(&self, key: &FlowKey<A>) -> Self {
+        Self {
+            source: key.destination,
+            destination: key.source,
+            source_port: key.destination_port,
+            destination_port: key.source_port,
+            flags: (self.flags & FlowFlags::REPLY) ^ FlowFlags::REPLY,
+            ..*self
+        }
+    }
+
+    /// Whether any of `flags` is set.
+    #[must_use]
+    pub const fn has(&self, flags: u8) -> bool {
+        self.flags & flags != 0
+    }
+}
+
 plain_data! {
     FlowKey<Ipv4> => 16, FlowKey<Ipv6> => 40,
     Flow<Ipv4> => 32, Flow<Ipv6> => 56,
@@ -98,8 +154,8 @@ impl FlowFlags {
     pub const REPLY: u8 = 1;
     /// A packet has matched this half (set on the reply half by the endpoint's first answer).
     pub const SEEN: u8 = 1 << 1;
-    /// This half has carried a FIN.
-    pub const FIN: u8 = 1 << 2;
+    /// This half has carried a FIN or RST.
+    pub const CLOSED: u8 = 1 << 2;
 }
 
 /// Where a flow is in its life; decides how long it may stay silent.

@@ -71,10 +71,8 @@ pub struct RangeFlags;
 impl RangeFlags {
     /// `externalTrafficPolicy: Local` applies to this service port.
     pub const EXTERNAL_LOCAL: u8 = 1;
-    /// Always translate the source too (kube-proxy's way), never keep the client's address.
-    pub const MASQUERADE: u8 = 1 << 1;
     /// The endpoints are in `ENDPOINTS_V6`.
-    pub const IPV6: u8 = 1 << 2;
+    pub const IPV6: u8 = 1 << 1;
 }
 
 /// What happens to a new flow whose window is empty.

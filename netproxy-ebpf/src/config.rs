@@ -1,0 +1,59 @@
+//! What user space decides at load time. The verifier sees frozen constants and removes the
+//! branches that cannot be taken.
+
+use aya_ebpf::Global;
+
+/// Flags for `bpf_fib_lookup`: `BPF_FIB_LOOKUP_SKIP_NEIGH` (6.3) and `BPF_FIB_LOOKUP_SRC` (6.7)
+/// where the kernel has them.
+#[unsafe(no_mangle)]
+static FIB_FLAGS: Global<u32> = Global::new(0);
+
+/// `BPF_F_IPV6` for `bpf_l4_csum_replace` where the kernel has it (6.16), else zero.
+#[unsafe(no_mangle)]
+static CSUM_IPV6_FLAG: Global<u64> = Global::new(0);
+
+/// The source ports of whole flows: two runs of ports, walked as one cycle.
+#[unsafe(no_mangle)]
+static PORTS_LOW_FIRST: Global<u32> = Global::new(10_240);
+/// Length of the first run.
+#[unsafe(no_mangle)]
+static PORTS_LOW_COUNT: Global<u32> = Global::new(19_760);
+/// First port of the second run.
+#[unsafe(no_mangle)]
+static PORTS_HIGH_FIRST: Global<u32> = Global::new(61_000);
+/// Length of the second run.
+#[unsafe(no_mangle)]
+static PORTS_HIGH_COUNT: Global<u32> = Global::new(4_536);
+/// Step of the cycle, coprime to the number of ports.
+#[unsafe(no_mangle)]
+static PORTS_STRIDE: Global<u32> = Global::new(7_919);
+
+#[inline(always)]
+pub(crate) fn fib_flags() -> u32 {
+    FIB_FLAGS.load()
+}
+
+#[inline(always)]
+pub(crate) fn csum_ipv6_flag() -> u64 {
+    CSUM_IPV6_FLAG.load()
+}
+
+/// Number of source ports.
+#[inline(always)]
+pub(crate) fn port_count() -> u32 {
+    PORTS_LOW_COUNT.load() + PORTS_HIGH_COUNT.load()
+}
+
+/// The port at `position` of the cycle; every port comes once in `port_count` positions.
+#[inline(always)]
+pub(crate) fn port_at(position: u32) -> u16 {
+    let count = u64::from(port_count().max(1));
+    let index = (u64::from(position) * u64::from(PORTS_STRIDE.load()) % count) as u32;
+    let low = PORTS_LOW_COUNT.load();
+    let port = if index < low {
+        PORTS_LOW_FIRST.load() + index
+    } else {
+        PORTS_HIGH_FIRST.load() + (index - low)
+    };
+    port as u16
+}

@@ -1,0 +1,34 @@
+//! Whether a client is on this node.
+
+use netproxy_common::address::Address as _;
+use netproxy_common::{Device, DeviceKind};
+
+use crate::family::Family;
+use crate::maps::DEVICES;
+use crate::packet::Packet;
+use crate::route;
+
+/// What is known of the device with this index.
+#[inline(always)]
+pub(crate) fn find(ifindex: u32) -> Option<Device> {
+    // SAFETY: the entry is copied at once; user space replaces entries, it does not change them.
+    unsafe { DEVICES.get(&ifindex) }.copied()
+}
+
+/// Whether `client`, whose packet came in here, is on this node: the device carries a pod, and
+/// the route back to the client leaves by it (or by its bridge). Unknown devices are outside: a
+/// wrong "local" would break the connection, a wrong "outside" only translates.
+#[inline(never)]
+pub(crate) fn is_client_local<F: Family, P: Packet>(packet: P, client: &F::Address) -> bool {
+    let ifindex = packet.ifindex();
+    let Some(device) = find(ifindex) else {
+        return false;
+    };
+    if device.kind != DeviceKind::Pod as u8 {
+        return false;
+    }
+    match route::find::<F, P>(packet, &F::Address::UNSPECIFIED, client) {
+        Ok(back) => back.ifindex == ifindex || back.ifindex == device.master,
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,147 @@
+//! What differs between IPv4 and IPv6: addresses, maps, checksums.
+
+use netproxy_common::address::Address;
+use netproxy_common::{Device, Ipv4, Ipv6};
+
+use crate::config;
+use crate::maps::{self, Addresses, Assured, Endpoints, Frontends, Halves, Pending, PortCursors};
+
+/// An IP family of the datapath.
+pub(crate) trait Family: 'static {
+    /// Its addresses.
+    type Address: Address + 'static;
+    /// `AF_INET` or `AF_INET6`.
+    const AF: u8;
+    /// Whether the IP header has a checksum.
+    const HAS_HEADER_CHECKSUM: bool;
+    /// Offset of the source address in the IP header; the destination follows it.
+    const SOURCE_OFFSET: usize;
+    /// Offset of the TTL or hop limit.
+    const TTL_OFFSET: usize;
+
+    fn addresses() -> &'static Addresses<Self::Address>;
+    fn frontends() -> &'static Frontends<Self::Address>;
+    fn endpoints() -> &'static Endpoints<Self::Address>;
+    fn assured() -> &'static Assured<Self::Address>;
+    fn pending() -> &'static Pending<Self::Address>;
+    fn port_cursors() -> &'static PortCursors<Self::Address>;
+    fn halves() -> &'static Halves<Self::Address>;
+
+    /// The source the kernel would use on `device`.
+    fn source_of(device: &Device) -> Self::Address;
+    /// Further flags for `bpf_l4_csum_replace` when addresses change.
+    fn checksum_flags() -> u64;
+    /// Sum of the address's 32-bit words as they stand in memory.
+    fn sum(address: &Self::Address) -> u64;
+    /// Sum of the complements of the address's words.
+    fn complement_sum(address: &Self::Address) -> u64;
+    /// The address as the words of `struct bpf_fib_lookup`.
+    fn to_words(address: &Self::Address) -> [u32; 4];
+    /// The inverse of `to_words`.
+    fn from_words(words: [u32; 4]) -> Self::Address;
+}
+
+/// IPv4.
+pub(crate) struct V4;
+/// IPv6.
+pub(crate) struct V6;
+
+macro_rules! family_maps {
+    ($address:ty, $($name:ident: $type:ident => $map:ident),+) => {
+        $(#[inline(always)]
+        fn $name() -> &'static $type<$address> {
+            &maps::$map
+        })+
+    };
+}
+
+impl Family for V4 {
+    type Address = Ipv4;
+    const AF: u8 = 2;
+    const HAS_HEADER_CHECKSUM: bool = true;
+    const SOURCE_OFFSET: usize = 12;
+    const TTL_OFFSET: usize = 8;
+
+    family_maps!(Ipv4, addresses: Addresses => ADDRESSES_V4, frontends: Frontends => FRONTENDS_V4,
+        endpoints: Endpoints => ENDPOINTS_V4, assured: Assured => FLOWS_V4,
+        pending: Pending => PENDING_V4, port_cursors: PortCursors => PORT_CURSORS_V4,
+        halves: Halves => HALVES_V4);
+
+    #[inline(always)]
+    fn source_of(device: &Device) -> Ipv4 {
+        device.source_v4
+    }
+
+    #[inline(always)]
+    fn checksum_flags() -> u64 {
+        0
+    }
+
+    #[inline(always)]
+    fn sum(address: &Ipv4) -> u64 {
+        u64::from(u32::from_ne_bytes(address.0))
+    }
+
+    #[inline(always)]
+    fn complement_sum(address: &Ipv4) -> u64 {
+        u64::from(!u32::from_ne_bytes(address.0))
+    }
+
+    #[inline(always)]
+    fn to_words(address: &Ipv4) -> [u32; 4] {
+        [u32::from_ne_bytes(address.0), 0, 0, 0]
+    }
+
+    #[inline(always)]
+    fn from_words(words: [u32; 4]) -> Ipv4 {
+        Ipv4(words[0].to_ne_bytes())
+    }
+}
+
+impl Family for V6 {
+    type Address = Ipv6;
+    const AF: u8 = 10;
+    const HAS_HEADER_CHECKSUM: bool = false;
+    const SOURCE_OFFSET: usize = 8;
+    const TTL_OFFSET: usize = 7;
+
+    family_maps!(Ipv6, addresses: Addresses => ADDRESSES_V6, frontends: Frontends => FRONTENDS_V6,
+        endpoints: Endpoints => ENDPOINTS_V6, assured: Assured => FLOWS_V6,
+        pending: Pending => PENDING_V6, port_cursors: PortCursors => PORT_CURSORS_V6,
+        halves: Halves => HALVES_V6);
+
+    #[inline(always)]
+    fn source_of(device: &Device) -> Ipv6 {
+        device.source_v6
+    }
+
+    #[inline(always)]
+    fn checksum_flags() -> u64 {
+        config::csum_ipv6_flag()
+    }
+
+    #[inline(always)]
+    fn sum(address: &Ipv6) -> u64 {
+        let [a, b, c, d] = Self::to_words(address);
+        u64::from(a) + u64::from(b) + u64::from(c) + u64::from(d)
+    }
+
+    #[inline(always)]
+    fn complement_sum(address: &Ipv6) -> u64 {
+        let [a, b, c, d] = Self::to_words(address);
+        u64::from(!a) + u64::from(!b) + u64::from(!c) + u64::from(!d)
+    }
+
+    #[inline(always)]
+    fn to_words(address: &Ipv6) -> [u32; 4] {
+        address.words()
+    }
+
+    #[inline(always)]
+    fn from_words(words: [u32; 4]) -> Ipv6 {
+        let mut address = Ipv6([0; 16]);
+        // SAFETY: `Ipv6` is 16 bytes with the alignment of u32.
+        unsafe { (&raw mut address).cast::<[u32; 4]>().write(words) };
+        address
+    }
+}

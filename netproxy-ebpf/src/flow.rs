@@ -1,0 +1,291 @@
+//! The flow table: two halves per flow, two tiers.
+//!
+//! A half past its deadline counts as absent unless its partner is alive, so correctness never
+//! waits for the agent. The reply half is inserted with NOEXIST: it is the reservation of the
+//! tuple in which the endpoint answers. Either half restores the other while the flow opens.
+
+use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
+use netproxy_common::flow::FlowFlags;
+use netproxy_common::protocol::TCP;
+use netproxy_common::{Counter, Flow, FlowKey, FlowState};
+
+use crate::clock::now_s;
+use crate::count::count;
+use crate::family::Family;
+use crate::maps::Half;
+use crate::packet::{ACK, FIN, RST, SYN};
+
+/// Why a flow could not be opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OpenError {
+    /// Another flow answers in the same tuple.
+    Taken,
+    /// Another packet of the same client has opened the flow meanwhile.
+    Exists,
+    /// The table refuses.
+    Full,
+}
+
+const EEXIST: i32 = -17;
+
+/// The live half under `key`, copied; None: no such flow.
+#[inline(always)]
+pub(crate) fn find<F: Family>(key: &FlowKey<F::Address>) -> Option<Flow<F::Address>> {
+    let flow = pointer::<F>(key)?;
+    // SAFETY: the entry is copied at once. A recycled slot yields another flow's translation only
+    // if it was removed between lookup and copy, which the next packet corrects.
+    let flow = unsafe { *flow };
+    if flow.deadline_s >= now_s() || is_alive::<F>(key) {
+        Some(flow)
+    } else {
+        None
+    }
+}
+
+/// Opens the flow whose forward half is `flow` under `key`: both halves, or none.
+#[inline(never)]
+pub(crate) fn open<F: Family>(
+    key: &FlowKey<F::Address>,
+    flow: &Flow<F::Address>,
+) -> Result<(), OpenError> {
+    let Some(reply) = partner::<F>(key, flow) else {
+        return Err(OpenError::Full);
+    };
+    if let Err(refused) = F::pending().insert(&reply.key, &reply.flow, u64::from(BPF_NOEXIST)) {
+        if refused != EEXIST {
+            return Err(OpenError::Full);
+        }
+        // What stands there may only wait for the agent to remove it.
+        if is_alive::<F>(&reply.key) {
+            return Err(OpenError::Taken);
+        }
+        let _ = F::pending().remove(&reply.key);
+        if F::pending()
+            .insert(&reply.key, &reply.flow, u64::from(BPF_NOEXIST))
+            .is_err()
+        {
+            return Err(OpenError::Taken);
+        }
+    }
+    // Pending first, then a look in assured: a promotion inserts there before it deletes here.
+    if F::assured().get_ptr(&reply.key).is_some() {
+        if is_alive::<F>(&reply.key) {
+            let _ = F::pending().remove(&reply.key);
+            return Err(OpenError::Taken);
+        }
+        let _ = F::assured().remove(&reply.key);
+    }
+    match F::pending().insert(key, flow, u64::from(BPF_NOEXIST)) {
+        Ok(()) => {
+            count(Counter::NewFlow);
+            Ok(())
+        }
+        Err(refused) => {
+            let _ = F::pending().remove(&reply.key);
+            Err(if refused == EEXIST {
+                OpenError::Exists
+            } else {
+                OpenError::Full
+            })
+        }
+    }
+}
+
+/// Forgets the flow of which `flow` under `key` is a half.
+#[inline(never)]
+pub(crate) fn forget<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) {
+    if let Some(partner) = partner::<F>(key, flow) {
+        let _ = F::pending().remove(&partner.key);
+        let _ = F::assured().remove(&partner.key);
+    }
+    let _ = F::pending().remove(key);
+    let _ = F::assured().remove(key);
+}
+
+/// Takes note of a packet that matched `flow` (a copy) under `key`: keeps it alive, and moves it
+/// through opening, established and closing.
+#[inline(always)]
+pub(crate) fn note<F: Family>(
+    key: &FlowKey<F::Address>,
+    flow: &mut Flow<F::Address>,
+    tcp_flags: u8,
+) {
+    if flow.state == FlowState::Established as u8 {
+        let deadline_s = now_s() + FlowState::Established.lifetime_s(key.protocol);
+        if tcp_flags & (FIN | RST) != 0 && !flow.has(FlowFlags::CLOSED) {
+            note_close::<F>(key, flow, tcp_flags);
+        } else if flow.deadline_s != deadline_s
+            && let Some(entry) = pointer::<F>(key)
+        {
+            // SAFETY: a live map value; an aligned u32 store. If the entry was recycled meanwhile,
+            // some flow lives a little longer.
+            unsafe { (&raw mut (*entry).deadline_s).write_volatile(deadline_s) };
+        }
+    } else if flow.state == FlowState::Opening as u8 {
+        note_opening::<F>(key, flow, tcp_flags);
+    }
+}
+
+/// Whether `flow` is over and a client's packet may start it afresh.
+#[inline(always)]
+pub(crate) fn is_reopened<A: Copy>(flow: &Flow<A>, protocol: u8, tcp_flags: u8) -> bool {
+    protocol == TCP
+        && flow.state == FlowState::Closing as u8
+        && tcp_flags & (SYN | ACK | RST | FIN) == SYN
+}
+
+/// The half under `key`, in whichever tier.
+#[inline(always)]
+fn pointer<F: Family>(key: &FlowKey<F::Address>) -> Option<*mut Flow<F::Address>> {
+    match F::assured().get_ptr_mut(key) {
+        Some(flow) => Some(flow),
+        None => F::pending().get_ptr_mut(key),
+    }
+}
+
+/// The other half of `flow` under `key`, as it would be inserted; nothing has been seen of it.
+#[inline(always)]
+fn partner<F: Family>(
+    key: &FlowKey<F::Address>,
+    flow: &Flow<F::Address>,
+) -> Option<&'static mut Half<F::Address>> {
+    let half = F::halves().get_ptr_mut(0)?;
+    // SAFETY: this CPU's room; programs at tc hooks do not nest, and no caller holds it across a
+    // second call.
+    let half = unsafe { &mut *half };
+    half.key = flow.partner_key(key);
+    half.flow = flow.partner(key);
+    Some(half)
+}
+
+/// Whether the flow of which a half is under `key` is alive: one of its halves is.
+#[inline(never)]
+fn is_alive<F: Family>(key: &FlowKey<F::Address>) -> bool {
+    let Some(flow) = pointer::<F>(key) else {
+        return false;
+    };
+    let now_s = now_s();
+    // SAFETY: live map values, as in `find`.
+    unsafe {
+        if (*flow).deadline_s >= now_s {
+            return true;
+        }
+        let partner_key = (*flow).partner_key(key);
+        pointer::<F>(&partner_key).is_some_and(|partner| (*partner).deadline_s >= now_s)
+    }
+}
+
+/// An opening flow becomes assured when the client answers the endpoint: then a flood from
+/// spoofed sources cannot fill the tier that nothing evicts.
+#[inline(never)]
+fn note_opening<F: Family>(key: &FlowKey<F::Address>, flow: &mut Flow<F::Address>, tcp_flags: u8) {
+    let Some(partner) = partner::<F>(key, flow) else {
+        return;
+    };
+    if tcp_flags & RST != 0 {
+        close::<F>(key, flow, partner);
+        return;
+    }
+    let other = F::pending().get_ptr(&partner.key);
+    let answers = key.protocol != TCP || tcp_flags & (SYN | ACK) == ACK;
+    if !flow.has(FlowFlags::REPLY)
+        && answers
+        // SAFETY: a live map value.
+        && other.is_some_and(|other| unsafe { (*other).has(FlowFlags::SEEN) })
+    {
+        promote::<F>(key, flow, partner);
+        return;
+    }
+    if other.is_none() {
+        // The LRU took the other half.
+        let _ = F::pending().insert(&partner.key, &partner.flow, u64::from(BPF_NOEXIST));
+    }
+    if let Some(entry) = F::pending().get_ptr_mut(key) {
+        // SAFETY: as in `note`.
+        unsafe {
+            (&raw mut (*entry).deadline_s)
+                .write_volatile(now_s() + FlowState::Opening.lifetime_s(key.protocol));
+            (&raw mut (*entry).flags).write_volatile(flow.flags | FlowFlags::SEEN);
+        }
+    }
+}
+
+/// Moves both halves to the assured tier; inserts before it deletes.
+#[inline(always)]
+fn promote<F: Family>(
+    key: &FlowKey<F::Address>,
+    flow: &mut Flow<F::Address>,
+    partner: &mut Half<F::Address>,
+) {
+    enter(
+        FlowState::Established,
+        FlowFlags::SEEN,
+        key.protocol,
+        flow,
+        &mut partner.flow,
+    );
+    if F::assured()
+        .insert(&partner.key, &partner.flow, u64::from(BPF_ANY))
+        .is_ok()
+    {
+        if F::assured().insert(key, &*flow, u64::from(BPF_ANY)).is_ok() {
+            let _ = F::pending().remove(key);
+            let _ = F::pending().remove(&partner.key);
+            count(Counter::Assured);
+            return;
+        }
+        let _ = F::assured().remove(&partner.key);
+    }
+    count(Counter::AssuredFull);
+    let _ = F::pending().insert(&partner.key, &partner.flow, u64::from(BPF_ANY));
+    let _ = F::pending().insert(key, &*flow, u64::from(BPF_ANY));
+}
+
+/// A FIN or RST on an established flow: it closes once both sides have sent FIN, or one RST.
+#[inline(never)]
+fn note_close<F: Family>(key: &FlowKey<F::Address>, flow: &mut Flow<F::Address>, tcp_flags: u8) {
+    let Some(partner) = partner::<F>(key, flow) else {
+        return;
+    };
+    let is_over = tcp_flags & RST != 0
+        // SAFETY: a live map value.
+        || pointer::<F>(&partner.key).is_none_or(|other| unsafe { (*other).has(FlowFlags::CLOSED) });
+    if is_over {
+        close::<F>(key, flow, partner);
+    } else if let Some(entry) = pointer::<F>(key) {
+        // SAFETY: as in `note`.
+        unsafe { (&raw mut (*entry).flags).write_volatile(flow.flags | FlowFlags::CLOSED) };
+    }
+}
+
+/// Moves both halves to the LRU tier, where they wait out stray segments.
+#[inline(always)]
+fn close<F: Family>(
+    key: &FlowKey<F::Address>,
+    flow: &mut Flow<F::Address>,
+    partner: &mut Half<F::Address>,
+) {
+    let seen = FlowFlags::CLOSED | FlowFlags::SEEN;
+    enter(
+        FlowState::Closing,
+        seen,
+        key.protocol,
+        flow,
+        &mut partner.flow,
+    );
+    let _ = F::pending().insert(&partner.key, &partner.flow, u64::from(BPF_ANY));
+    let _ = F::pending().insert(key, &*flow, u64::from(BPF_ANY));
+    let _ = F::assured().remove(&partner.key);
+    let _ = F::assured().remove(key);
+}
+
+/// Puts both halves into `state`.
+#[inline(always)]
+fn enter<A>(state: FlowState, seen: u8, protocol: u8, flow: &mut Flow<A>, partner: &mut Flow<A>) {
+    let deadline_s = now_s() + state.lifetime_s(protocol);
+    for half in [flow, partner] {
+        half.state = state as u8;
+        half.flags |= seen;
+        half.deadline_s = deadline_s;
+    }
+}

@@ -1,0 +1,88 @@
+//! Every map. Sizes are defaults; user space may override them when it creates the maps.
+
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
+use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use aya_ebpf::macros::btf_map;
+use netproxy_common::{
+    AddressFlags, Device, Endpoint, Flow, FlowKey, Frontend, FrontendKey, Ipv4, Ipv6, Name, Range,
+    Service,
+};
+
+/// A half of a flow with its key.
+#[repr(C)]
+pub(crate) struct Half<A> {
+    pub(crate) key: FlowKey<A>,
+    pub(crate) flow: Flow<A>,
+}
+
+const GROWING: usize = BPF_F_NO_PREALLOC as usize;
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+
+pub(crate) type Addresses<A> = HashMap<A, AddressFlags, 262_144, GROWING>;
+pub(crate) type Frontends<A> = HashMap<FrontendKey<A>, Frontend, 262_144, GROWING>;
+pub(crate) type Endpoints<A> = Array<Endpoint<A>, 524_288, MMAPABLE>;
+pub(crate) type Assured<A> = HashMap<FlowKey<A>, Flow<A>, 524_288, GROWING>;
+pub(crate) type Pending<A> = LruHashMap<FlowKey<A>, Flow<A>, 65_536>;
+pub(crate) type Halves<A> = PerCpuArray<Half<A>, 1>;
+pub(crate) type PortCursors<A> = LruHashMap<FrontendKey<A>, u32, 16_384>;
+
+/// What a destination address means: the first lookup of every packet.
+#[btf_map]
+pub(crate) static ADDRESSES_V4: Addresses<Ipv4> = Addresses::new();
+#[btf_map]
+pub(crate) static ADDRESSES_V6: Addresses<Ipv6> = Addresses::new();
+
+/// Which service answers at an address and port.
+#[btf_map]
+pub(crate) static FRONTENDS_V4: Frontends<Ipv4> = Frontends::new();
+#[btf_map]
+pub(crate) static FRONTENDS_V6: Frontends<Ipv6> = Frontends::new();
+
+/// Service id -> its current range and generation, one word.
+#[btf_map]
+pub(crate) static SERVICES: Array<Service, 65_536, MMAPABLE> = Array::new();
+/// Headers of the services' endpoints.
+#[btf_map]
+pub(crate) static RANGES: Array<Range, 98_304, MMAPABLE> = Array::new();
+/// Endpoints by value.
+#[btf_map]
+pub(crate) static ENDPOINTS_V4: Endpoints<Ipv4> = Endpoints::new();
+#[btf_map]
+pub(crate) static ENDPOINTS_V6: Endpoints<Ipv6> = Endpoints::new();
+
+/// Assured flows: nothing evicts them.
+#[btf_map]
+pub(crate) static FLOWS_V4: Assured<Ipv4> = Assured::new();
+#[btf_map]
+pub(crate) static FLOWS_V6: Assured<Ipv6> = Assured::new();
+/// Opening and closing flows, which a flood may evict.
+#[btf_map]
+pub(crate) static PENDING_V4: Pending<Ipv4> = Pending::new();
+#[btf_map]
+pub(crate) static PENDING_V6: Pending<Ipv6> = Pending::new();
+
+/// Where the search for a source port towards a destination goes on.
+#[btf_map]
+pub(crate) static PORT_CURSORS_V4: PortCursors<Ipv4> = PortCursors::new();
+#[btf_map]
+pub(crate) static PORT_CURSORS_V6: PortCursors<Ipv6> = PortCursors::new();
+
+/// Per-CPU room for a half that is being built: two keys and values of IPv6 do not fit the 512
+/// bytes that a whole call chain may put on the stack (check_max_stack_depth in
+/// kernel/bpf/verifier.c). Programs at tc hooks run with softirqs disabled, hence never nest.
+#[btf_map]
+pub(crate) static HALVES_V4: Halves<Ipv4> = Halves::new();
+#[btf_map]
+pub(crate) static HALVES_V6: Halves<Ipv6> = Halves::new();
+
+/// Devices that carry pods or the outside, by ifindex.
+#[btf_map]
+pub(crate) static DEVICES: HashMap<u32, Device, 16_384, GROWING> = HashMap::new();
+
+/// Reasons and events, by `Counter`.
+#[btf_map]
+pub(crate) static COUNTERS: PerCpuArray<u64, 64> = PerCpuArray::new();
+
+/// Service id -> name; written and read by user space only.
+#[btf_map]
+pub(crate) static NAMES: HashMap<u32, Name, 65_536, GROWING> = HashMap::new();

@@ -1,0 +1,127 @@
+//! Rewriting a packet: addresses, ports, checksums, hop limit.
+
+use aya_ebpf::bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR};
+use netproxy_common::address::Address as _;
+use netproxy_common::protocol::UDP;
+use netproxy_common::{Counter, Flow};
+
+use crate::family::Family;
+use crate::packet::transport::checksum_offset;
+use crate::packet::{Headers, Packet};
+
+/// Makes the packet carry the tuple that `to` holds instead of its own. A function of its own for
+/// its stack.
+///
+/// # Errors
+/// [`Counter::RewriteFailed`]; the packet may be half rewritten and must be dropped.
+#[inline(never)]
+pub(crate) fn rewrite<F: Family, P: Packet>(
+    packet: P,
+    headers: &Headers<F>,
+    to: &Flow<F::Address>,
+) -> Result<(), Counter> {
+    write::<F, P>(packet, headers, to).ok_or(Counter::RewriteFailed)?;
+    let old = &headers.key;
+    let addresses = fold(
+        F::complement_sum(&old.source)
+            + F::complement_sum(&old.destination)
+            + F::sum(&to.source)
+            + F::sum(&to.destination),
+    );
+    let ports = fold(
+        complement(old.source_port.0)
+            + complement(old.destination_port.0)
+            + word(to.source_port.0)
+            + word(to.destination_port.0),
+    );
+    let checksum = headers.transport + checksum_offset(old.protocol);
+    // A UDP checksum of zero means none, and stays so.
+    let udp = if old.protocol == UDP {
+        u64::from(BPF_F_MARK_MANGLED_0)
+    } else {
+        0
+    };
+    // Two calls: with CHECKSUM_PARTIAL the field holds the pseudo header's sum only, which ports
+    // are no part of (inet_proto_csum_replace_by_diff in net/core/utils.c).
+    let addresses_flags = udp | u64::from(BPF_F_PSEUDO_HDR) | F::checksum_flags();
+    packet
+        .adjust_checksum(checksum, addresses, addresses_flags)
+        .and_then(|()| {
+            if old.source_port == to.source_port && old.destination_port == to.destination_port {
+                return Ok(());
+            }
+            packet.adjust_checksum(checksum, ports, udp)
+        })
+        .map_err(|()| Counter::RewriteFailed)
+}
+
+/// Takes one from the TTL or hop limit, as a router does.
+///
+/// # Errors
+/// Unit, with the packet untouched: it must not be forwarded any further.
+#[inline(always)]
+pub(crate) fn decrement_ttl<F: Family, P: Packet>(packet: P) -> Result<(), ()> {
+    let at = P::IP + F::TTL_OFFSET;
+    let ttl: u8 = packet.read(at).ok_or(())?;
+    if ttl <= 1 {
+        return Err(());
+    }
+    if F::HAS_HEADER_CHECKSUM {
+        // The TTL is the first byte of its 16-bit word, whichever way the machine reads it.
+        let difference = complement([ttl, 0]) + word([ttl - 1, 0]);
+        adjust_header_checksum(packet, difference).ok_or(())?;
+    }
+    packet.write(at, ttl - 1).ok_or(())
+}
+
+#[inline(always)]
+fn write<F: Family, P: Packet>(
+    packet: P,
+    headers: &Headers<F>,
+    to: &Flow<F::Address>,
+) -> Option<()> {
+    let old = &headers.key;
+    if F::HAS_HEADER_CHECKSUM {
+        let difference = F::complement_sum(&old.source)
+            + F::complement_sum(&old.destination)
+            + F::sum(&to.source)
+            + F::sum(&to.destination);
+        adjust_header_checksum(packet, difference)?;
+    }
+    packet.write(
+        P::IP + F::SOURCE_OFFSET,
+        [to.source.to_wire(), to.destination.to_wire()],
+    )?;
+    packet.write(headers.transport, [to.source_port, to.destination_port])
+}
+
+/// Offset of the checksum in the IPv4 header.
+const HEADER_CHECKSUM: usize = 10;
+
+#[inline(always)]
+fn adjust_header_checksum<P: Packet>(packet: P, difference: u64) -> Option<()> {
+    let at = P::IP + HEADER_CHECKSUM;
+    let old: u16 = packet.read(at)?;
+    // RFC 1624, equation 3: HC' = ~(~HC + ~m + m').
+    let sum = fold(u64::from(!old) + difference);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    packet.write(at, !(sum as u16))
+}
+
+/// A one's complement sum in 32 bits, as the kernel's `__wsum`.
+#[inline(always)]
+fn fold(sum: u64) -> u32 {
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    ((sum & 0xffff_ffff) + (sum >> 32)) as u32
+}
+
+#[inline(always)]
+fn word(bytes: [u8; 2]) -> u64 {
+    u64::from(u16::from_ne_bytes(bytes))
+}
+
+#[inline(always)]
+fn complement(bytes: [u8; 2]) -> u64 {
+    u64::from(!u16::from_ne_bytes(bytes))
+}

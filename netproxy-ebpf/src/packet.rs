@@ -1,0 +1,101 @@
+//! A packet at a hook: one accessor for its bytes, and the headers that matter.
+
+mod ipv4;
+mod ipv6;
+mod skb;
+pub(crate) mod transport;
+
+use netproxy_common::address::Address as _;
+use netproxy_common::{Be16, FlowKey};
+
+pub(crate) use self::skb::{ETH_P_IP, ETH_P_IPV6, Skb};
+use crate::family::Family;
+
+/// Length of the link-layer header on Ethernet-like devices.
+pub(crate) const ETHERNET: usize = 14;
+/// Devices whose packets start with the IP header.
+pub(crate) const NO_LINK_LAYER: usize = 0;
+
+/// TCP flag bits.
+pub(crate) const FIN: u8 = 1;
+pub(crate) const SYN: u8 = 1 << 1;
+pub(crate) const RST: u8 = 1 << 2;
+pub(crate) const ACK: u8 = 1 << 4;
+
+/// A packet at some hook. The only way to its bytes; every access is checked against its end.
+pub(crate) trait Packet: Copy {
+    /// Offset of the IP header.
+    const IP: usize;
+
+    /// The value at `offset`, which must be even; None beyond the directly accessible part. `T`
+    /// is aligned to two bytes at most, as headers are.
+    fn read<T: Copy>(self, offset: usize) -> Option<T>;
+    /// Overwrites the value at `offset`, under the same conditions. No checksum is touched.
+    fn write<T: Copy>(self, offset: usize, value: T) -> Option<()>;
+    /// Makes the first `length` bytes (as far as there are so many) directly accessible.
+    fn make_accessible(self, length: usize);
+    /// Adds `difference` to the transport checksum at `offset`; `flags` as for
+    /// `bpf_l4_csum_replace`.
+    fn adjust_checksum(self, offset: usize, difference: u32, flags: u64) -> Result<(), ()>;
+    /// The device at whose hook the packet is.
+    fn ifindex(self) -> u32;
+    /// The hook's context, for helpers.
+    fn context(self) -> *mut core::ffi::c_void;
+}
+
+/// Headers of a packet of family `F` that carries TCP or UDP.
+pub(crate) struct Headers<F: Family> {
+    /// Its tuple; ports are zero in fragments.
+    pub(crate) key: FlowKey<F::Address>,
+    /// Offset of the transport header.
+    pub(crate) transport: usize,
+    /// TCP flags; zero for UDP.
+    pub(crate) tcp_flags: u8,
+    /// Whether it is a fragment (any but the whole datagram).
+    pub(crate) is_fragment: bool,
+}
+
+impl<F: Family> Headers<F> {
+    /// Headers yet to be filled.
+    #[inline(always)]
+    pub(crate) fn blank() -> Self {
+        Self {
+            key: FlowKey {
+                source: F::Address::UNSPECIFIED,
+                destination: F::Address::UNSPECIFIED,
+                source_port: Be16::ZERO,
+                destination_port: Be16::ZERO,
+                protocol: 0,
+                pad: [0; 3],
+            },
+            transport: 0,
+            tcp_flags: 0,
+            is_fragment: false,
+        }
+    }
+
+    /// Whether it asks for a new connection; every UDP datagram may.
+    #[inline(always)]
+    pub(crate) fn opens(&self) -> bool {
+        self.key.protocol != netproxy_common::protocol::TCP
+            || self.tcp_flags & (SYN | ACK | RST | FIN) == SYN
+    }
+}
+
+/// Parsing, one implementation per family.
+pub(crate) trait Parse: Family + Sized {
+    /// The headers of `packet`; None: malformed, or nothing that services balance.
+    fn parse<P: Packet>(packet: P) -> Option<Headers<Self>>;
+}
+
+impl<F: Parse> Headers<F> {
+    /// As `parse`, into `self`, as a function of its own for its stack.
+    #[inline(never)]
+    pub(crate) fn fill<P: Packet>(&mut self, packet: P) -> bool {
+        let Some(headers) = F::parse(packet) else {
+            return false;
+        };
+        *self = headers;
+        true
+    }
+}

@@ -1,0 +1,60 @@
+//! IPv4 headers, RFC 791.
+
+use netproxy_common::address::Address as _;
+use netproxy_common::{FlowKey, Ipv4};
+
+use super::transport::{self, Ports};
+use super::{Headers, Packet, Parse};
+use crate::family::V4;
+
+/// The header without options; 16-bit fields as they stand in memory.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Header {
+    version_ihl: u8,
+    tos: u8,
+    total_length: u16,
+    id: u16,
+    fragment: u16,
+    ttl: u8,
+    protocol: u8,
+    checksum: u16,
+    source: [u16; 2],
+    destination: [u16; 2],
+}
+
+const MORE_FRAGMENTS_AND_OFFSET: u16 = 0x3fff;
+
+impl Parse for V4 {
+    #[inline(always)]
+    fn parse<P: Packet>(packet: P) -> Option<Headers<Self>> {
+        let header: Header = packet.read(P::IP)?;
+        let header_length = usize::from(header.version_ihl & 0x0f) * 4;
+        if header.version_ihl >> 4 != 4 || header_length < size_of::<Header>() {
+            return None;
+        }
+        if usize::from(u16::from_be(header.total_length)) < header_length {
+            return None;
+        }
+        let transport = P::IP + header_length;
+        let is_fragment = u16::from_be(header.fragment) & MORE_FRAGMENTS_AND_OFFSET != 0;
+        let ports = if is_fragment {
+            Ports::none(header.protocol)?
+        } else {
+            transport::parse(packet, transport, header.protocol)?
+        };
+        Some(Headers {
+            key: FlowKey {
+                source: Ipv4::from_wire(header.source),
+                destination: Ipv4::from_wire(header.destination),
+                source_port: ports.source,
+                destination_port: ports.destination,
+                protocol: header.protocol,
+                pad: [0; 3],
+            },
+            transport,
+            tcp_flags: ports.tcp_flags,
+            is_fragment,
+        })
+    }
+}

@@ -1,0 +1,86 @@
+//! IPv6 headers and the extension headers that may stand before the transport, RFC 8200.
+
+use netproxy_common::address::Address as _;
+use netproxy_common::{FlowKey, Ipv6};
+
+use super::transport::{self, Ports};
+use super::{Headers, Packet, Parse};
+use crate::family::V6;
+
+/// 16-bit fields as they stand in memory.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Header {
+    version_class: u8,
+    class_flow: u8,
+    flow: u16,
+    payload_length: u16,
+    next_header: u8,
+    hop_limit: u8,
+    source: [u16; 8],
+    destination: [u16; 8],
+}
+
+/// The common start of hop-by-hop, routing and destination options.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Extension {
+    next_header: u8,
+    /// In units of 8 bytes, not counting the first.
+    length: u8,
+}
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const DESTINATION_OPTIONS: u8 = 60;
+
+/// More extension headers than this are nobody's service traffic.
+const MOST_EXTENSIONS: usize = 4;
+
+impl Parse for V6 {
+    #[inline(always)]
+    fn parse<P: Packet>(packet: P) -> Option<Headers<Self>> {
+        let header: Header = packet.read(P::IP)?;
+        if header.version_class >> 4 != 6 {
+            return None;
+        }
+        let mut transport = P::IP + size_of::<Header>();
+        let mut protocol = header.next_header;
+        let mut is_fragment = false;
+        for _ in 0..MOST_EXTENSIONS {
+            match protocol {
+                HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => {
+                    let extension: Extension = packet.read(transport)?;
+                    protocol = extension.next_header;
+                    transport += (usize::from(extension.length) + 1) * 8;
+                }
+                FRAGMENT => {
+                    let extension: Extension = packet.read(transport)?;
+                    protocol = extension.next_header;
+                    transport += 8;
+                    is_fragment = true;
+                }
+                _ => break,
+            }
+        }
+        let ports = if is_fragment {
+            Ports::none(protocol)?
+        } else {
+            transport::parse(packet, transport, protocol)?
+        };
+        Some(Headers {
+            key: FlowKey {
+                source: Ipv6::from_wire(header.source),
+                destination: Ipv6::from_wire(header.destination),
+                source_port: ports.source,
+                destination_port: ports.destination,
+                protocol,
+                pad: [0; 3],
+            },
+            transport,
+            tcp_flags: ports.tcp_flags,
+            is_fragment,
+        })
+    }
+}

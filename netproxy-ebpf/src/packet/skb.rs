@@ -1,0 +1,129 @@
+//! A packet at a tc hook: an skb, whose first bytes are directly accessible.
+
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::{bpf_l4_csum_replace, bpf_skb_pull_data};
+use aya_ebpf::programs::TcContext;
+
+use super::{ETHERNET, Packet};
+
+/// EtherTypes as `__sk_buff::protocol` shows them: network byte order in a wider integer.
+pub(crate) const ETH_P_IP: u32 = 0x0800_u16.to_be() as u32;
+/// As `ETH_P_IP`.
+pub(crate) const ETH_P_IPV6: u32 = 0x86dd_u16.to_be() as u32;
+
+/// An skb whose IP header is at `L2`.
+#[derive(Clone, Copy)]
+pub(crate) struct Skb<const L2: usize> {
+    skb: *mut __sk_buff,
+}
+
+impl<const L2: usize> Skb<L2> {
+    #[inline(always)]
+    pub(crate) fn new(context: &TcContext) -> Self {
+        Self {
+            skb: context.skb.skb,
+        }
+    }
+
+    /// The EtherType in network byte order.
+    #[inline(always)]
+    pub(crate) fn protocol(self) -> u32 {
+        // SAFETY: the kernel keeps the context valid for the program's run.
+        unsafe { (*self.skb).protocol }
+    }
+
+    /// Whether it carries a VLAN tag: then the VLAN device's own hook sees it as well.
+    #[inline(always)]
+    pub(crate) fn is_tagged(self) -> bool {
+        // SAFETY: as above.
+        unsafe { (*self.skb).vlan_present != 0 }
+    }
+
+    /// Whether a process of this node sent it, as opposed to having been forwarded.
+    #[inline(always)]
+    pub(crate) fn is_from_host(self) -> bool {
+        // SAFETY: as above.
+        unsafe { (*self.skb).ingress_ifindex == 0 }
+    }
+
+    /// Overwrites the destination of the Ethernet header, where there is one.
+    #[inline(always)]
+    pub(crate) fn set_destination_mac(self, mac: [u8; 6]) -> Option<()> {
+        if L2 == ETHERNET {
+            self.write(0, mac)
+        } else {
+            None
+        }
+    }
+
+    /// The one place where packet memory becomes a pointer. Headers start at even addresses, and
+    /// the accesses are no wider: the verifier lets packets be read unaligned, but with LLVM's
+    /// `allows-misaligned-mem-access` the stack would be as well, which it refuses ("misaligned
+    /// stack access", check_stack_access in kernel/bpf/verifier.c).
+    #[inline(always)]
+    fn pointer<T>(self, offset: usize) -> Option<*mut T> {
+        const { assert!(align_of::<T>() <= 2) };
+        // SAFETY: as above. Volatile, because helpers move the packet, and because LLVM would else
+        // hand the two values to subprograms instead of the context, where the verifier takes them
+        // for plain numbers.
+        let (start, end) = unsafe {
+            (
+                (&raw const (*self.skb).data).read_volatile() as usize,
+                (&raw const (*self.skb).data_end).read_volatile() as usize,
+            )
+        };
+        let at = start + offset;
+        (at + size_of::<T>() <= end).then_some(at as *mut T)
+    }
+}
+
+impl<const L2: usize> Packet for Skb<L2> {
+    const IP: usize = L2;
+
+    #[inline(always)]
+    fn read<T: Copy>(self, offset: usize) -> Option<T> {
+        // SAFETY: `pointer` checked the bounds; headers are not aligned for their types.
+        self.pointer::<T>(offset)
+            .map(|at| unsafe { at.read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn write<T: Copy>(self, offset: usize, value: T) -> Option<()> {
+        // SAFETY: as above; the kernel's prologue has made the packet writable
+        // (bpf_unclone_prologue in net/core/filter.c).
+        self.pointer::<T>(offset)
+            .map(|at| unsafe { at.write(value) })
+    }
+
+    #[inline(always)]
+    fn make_accessible(self, length: usize) {
+        // SAFETY: as above.
+        let whole = unsafe { (*self.skb).len } as usize;
+        let wanted = if length < whole { length } else { whole };
+        if self.pointer::<u8>(wanted.wrapping_sub(1) & 0xff).is_none() {
+            // A packet that cannot be pulled is judged by what is accessible.
+            // SAFETY: as above.
+            let _ = unsafe { bpf_skb_pull_data(self.skb, wanted as u32) };
+        }
+    }
+
+    #[inline(always)]
+    fn adjust_checksum(self, offset: usize, difference: u32, flags: u64) -> Result<(), ()> {
+        // SAFETY: as above; with a size of zero in `flags`, `to` is the difference itself.
+        let failed = unsafe {
+            bpf_l4_csum_replace(self.skb, offset as u32, 0, u64::from(difference), flags)
+        };
+        if failed == 0 { Ok(()) } else { Err(()) }
+    }
+
+    #[inline(always)]
+    fn ifindex(self) -> u32 {
+        // SAFETY: as above.
+        unsafe { (*self.skb).ifindex }
+    }
+
+    #[inline(always)]
+    fn context(self) -> *mut core::ffi::c_void {
+        self.skb.cast()
+    }
+}

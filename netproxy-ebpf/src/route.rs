@@ -1,0 +1,112 @@
+//! Routes: where a translated packet leaves, and with which source.
+
+use aya_ebpf::bindings::{
+    BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup,
+    bpf_redir_neigh,
+};
+use aya_ebpf::helpers::{bpf_fib_lookup as fib_lookup, bpf_redirect_neigh};
+use netproxy_common::Counter;
+use netproxy_common::address::Address as _;
+
+use crate::family::Family;
+use crate::packet::Packet;
+use crate::{config, device};
+
+/// The way to a destination.
+pub(crate) struct Route<F: Family> {
+    /// The device the packet leaves by.
+    pub(crate) ifindex: u32,
+    /// The source the kernel would use; unspecified where it cannot tell.
+    pub(crate) source: F::Address,
+    /// The next hop, in its own family (IPv4 may go by an IPv6 gateway).
+    next_hop: [u32; 4],
+    next_hop_af: u8,
+}
+
+/// The route to `destination` for a packet that came in at the hook's device.
+///
+/// # Errors
+/// [`Counter::NoRoute`]: none, or one that this node does not forward by.
+#[inline(always)]
+pub(crate) fn find<F: Family, P: Packet>(
+    packet: P,
+    source: &F::Address,
+    destination: &F::Address,
+) -> Result<Route<F>, Counter> {
+    let mut route = Route {
+        ifindex: 0,
+        source: F::Address::UNSPECIFIED,
+        next_hop: [0; 4],
+        next_hop_af: 0,
+    };
+    look_up(packet, source, destination, &mut route)?;
+    Ok(route)
+}
+
+/// A function of its own for its stack; see `service::read` for why the answer goes by reference.
+#[inline(never)]
+fn look_up<F: Family, P: Packet>(
+    packet: P,
+    source: &F::Address,
+    destination: &F::Address,
+    route: &mut Route<F>,
+) -> Result<(), Counter> {
+    // SAFETY: all zeros is a valid request.
+    let mut request: bpf_fib_lookup = unsafe { core::mem::zeroed() };
+    request.family = F::AF;
+    request.ifindex = packet.ifindex();
+    request.__bindgen_anon_3.ipv6_src = F::to_words(source);
+    request.__bindgen_anon_4.ipv6_dst = F::to_words(destination);
+    let flags = config::fib_flags();
+    // SAFETY: the context is the hook's own, the request lives on the stack.
+    let answer = unsafe {
+        fib_lookup(
+            packet.context(),
+            &raw mut request,
+            size_of::<bpf_fib_lookup>() as i32,
+            flags,
+        )
+    };
+    // Without BPF_FIB_LOOKUP_SKIP_NEIGH an unresolved neighbour is no obstacle either:
+    // bpf_redirect_neigh resolves it.
+    if answer != i64::from(BPF_FIB_LKUP_RET_SUCCESS)
+        && answer != i64::from(BPF_FIB_LKUP_RET_NO_NEIGH)
+    {
+        return Err(Counter::NoRoute);
+    }
+    route.source = if flags & BPF_FIB_LOOKUP_SRC != 0 {
+        // SAFETY: every bit pattern is an address.
+        F::from_words(unsafe { request.__bindgen_anon_3.ipv6_src })
+    } else {
+        device::find(request.ifindex)
+            .map_or(F::Address::UNSPECIFIED, |device| F::source_of(&device))
+    };
+    route.ifindex = request.ifindex;
+    // SAFETY: every bit pattern is an address.
+    route.next_hop = unsafe { request.__bindgen_anon_4.ipv6_dst };
+    route.next_hop_af = request.family;
+    Ok(())
+}
+
+impl<F: Family> Route<F> {
+    /// Sends the packet this way once the program returns; the neighbour is resolved by the
+    /// kernel. Yields the action to return.
+    #[inline(always)]
+    pub(crate) fn redirect(&self) -> u32 {
+        let mut next_hop = bpf_redir_neigh {
+            nh_family: u32::from(self.next_hop_af),
+            // SAFETY: all zeros is a valid address.
+            __bindgen_anon_1: unsafe { core::mem::zeroed() },
+        };
+        next_hop.__bindgen_anon_1.ipv6_nh = self.next_hop;
+        // SAFETY: the parameters live on the stack.
+        unsafe {
+            bpf_redirect_neigh(
+                self.ifindex,
+                &raw mut next_hop,
+                size_of::<bpf_redir_neigh>() as i32,
+                0,
+            ) as u32
+        }
+    }
+}
