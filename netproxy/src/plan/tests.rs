@@ -4,6 +4,7 @@
 mod categorise;
 mod merge;
 mod ports;
+mod reference;
 
 use std::net::{IpAddr, Ipv4Addr};
 
