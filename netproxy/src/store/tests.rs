@@ -326,10 +326,12 @@ fn counts_cover_existing_services_only() {
 #[test]
 fn nothing_is_left_of_what_was_removed() {
     let mut store = settled();
+    set_slice(&mut store, slice("db-1", "db", &["10.1.0.2"]));
 
     store.apply(Change::Slice(name("web-1"), None));
     store.apply(Change::Service(name("web"), None));
     store.apply(Change::Service(name("db"), None));
+    store.apply(Change::Slice(name("db-1"), None));
 
     assert!(store.groups.is_empty());
     assert!(store.owners.is_empty());

@@ -65,9 +65,20 @@ fn they_end_with_the_first_usable_endpoint() {
 }
 
 #[test]
+fn they_are_kept_when_the_slice_loses_its_ports() {
+    let mut store = with_api_server();
+    let mut portless = slice("kubernetes", "kubernetes", &["192.0.2.1"]);
+    portless.ports.clear();
+
+    set_slice(&mut store, portless);
+
+    assert_eq!(planned(&store, "kubernetes"), ["192.0.2.1"]);
+}
+
+#[test]
 fn they_end_with_the_service() {
     let mut store = with_api_server();
-    store.apply(Change::Slice(name("kubernetes"), None));
+    set_slice(&mut store, slice("kubernetes", "kubernetes", &[]));
 
     store.apply(Change::Service(name("kubernetes"), None));
     set_service(&mut store, service("kubernetes"));
