@@ -1,10 +1,17 @@
 //! The wanted state of the datapath: kube-proxy's semantics, and nothing else.
 //!
 //! Pure: objects and this node's view go in, plain values come out. No I/O, no clock, no maps.
+//! `ports` walks a Service; for each of its ports `join` finds the endpoints, `topology` reads
+//! their hints, and `segments` sorts them so that every set a client may use is one window.
 
+mod join;
 mod ports;
 mod segments;
+mod topology;
 mod wanted;
+
+#[cfg(test)]
+mod tests;
 
 pub use ports::plan_service;
 pub use wanted::{NodeView, PortKey, WantedEndpoint, WantedFrontend, WantedPort, WantedRange};

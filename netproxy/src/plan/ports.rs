@@ -1,13 +1,152 @@
 //! From a Service and its slices to the wanted state of its ports.
 
-use super::{NodeView, WantedPort};
-use crate::model::{EndpointSlice, Service};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netproxy_common::{FrontendKind, Window};
+
+use super::join::join;
+use super::segments::Segments;
+use super::{NodeView, PortKey, WantedFrontend, WantedPort, WantedRange};
+use crate::model::{EndpointSlice, Family, Service, ServicePort, TrafficPolicy};
 
 /// The wanted state of every port of `service`, in both families it has a cluster IP of.
+///
+/// `slices` are all slices of the service, in any order. Every [`PortKey`] of the result is
+/// different.
+#[must_use]
 pub fn plan_service(
-    _service: &Service,
-    _slices: &[&EndpointSlice],
-    _node: &NodeView,
+    service: &Service,
+    slices: &[&EndpointSlice],
+    node: &NodeView,
 ) -> Vec<WantedPort> {
-    Vec::new()
+    let mut slices = slices.to_vec();
+    slices.sort_by(|a, b| a.name.cmp(&b.name));
+    let families = Family::BOTH
+        .into_iter()
+        .filter(|family| of_family(&service.cluster_ips, *family).next().is_some());
+
+    let mut wanted = Vec::with_capacity(service.ports.len());
+    for family in families {
+        for (index, port) in service.ports.iter().enumerate() {
+            // The API server refuses two ports of one name; a manifest may hold them, and then
+            // the later one counts, as it does for kube-proxy.
+            let is_overridden = service.ports[index + 1..]
+                .iter()
+                .any(|later| later.protocol == port.protocol && later.name == port.name);
+            if !is_overridden {
+                wanted.push(plan_port(service, port, family, &slices, node));
+            }
+        }
+    }
+    wanted
+}
+
+/// The wanted state of one port in one family; `slices` in the order of their names.
+fn plan_port(
+    service: &Service,
+    port: &ServicePort,
+    family: Family,
+    slices: &[&EndpointSlice],
+    node: &NodeView,
+) -> WantedPort {
+    let frontends = frontends(service, port, family);
+    let segments = Segments::new(&join(slices, port, family), node);
+
+    let internal = match service.internal_policy {
+        TrafficPolicy::Cluster => segments.cluster(),
+        TrafficPolicy::Local => segments.local(),
+    };
+    let is_external = frontends
+        .iter()
+        .any(|frontend| frontend.kind != FrontendKind::ClusterIp);
+    let is_external_local = is_external && service.external_policy == TrafficPolicy::Local;
+    // Without an external frontend nobody may use these windows, so they stay empty.
+    let external_cluster = if is_external {
+        segments.cluster()
+    } else {
+        Window::default()
+    };
+    let external_local = if is_external_local {
+        segments.local()
+    } else {
+        external_cluster
+    };
+
+    WantedPort {
+        key: PortKey {
+            service: service.name.clone(),
+            port: port.name.clone(),
+            protocol: port.protocol,
+            family,
+        },
+        range: WantedRange {
+            internal,
+            external_cluster,
+            external_local,
+            verdicts: [segments.verdict(); 3],
+            is_external_local,
+            affinity_s: service.affinity_s.unwrap_or(0),
+            source_ranges: source_ranges(service, family),
+            segment_ends: segments.ends,
+            endpoints: segments.endpoints,
+        },
+        frontends,
+    }
+}
+
+/// Where clients reach `port` in `family`, sorted and without duplicates.
+fn frontends(service: &Service, port: &ServicePort, family: Family) -> Vec<WantedFrontend> {
+    let at = |addresses, kind| {
+        of_family(addresses, family).map(move |address| WantedFrontend {
+            address: Some(address),
+            port: port.port,
+            kind,
+        })
+    };
+    let node_port = port.node_port.map(|node_port| WantedFrontend {
+        address: None,
+        port: node_port,
+        kind: FrontendKind::NodePort,
+    });
+    let mut frontends: Vec<_> = at(&service.cluster_ips, FrontendKind::ClusterIp)
+        .chain(node_port)
+        .chain(at(&service.load_balancer_vips, FrontendKind::LoadBalancer))
+        .chain(at(&service.external_ips, FrontendKind::ExternalIp))
+        .collect();
+    // The kind is last in the order: a VIP that is also an external IP stays a VIP, and its
+    // source ranges hold.
+    frontends.sort_unstable();
+    frontends.dedup_by_key(|frontend| (frontend.address, frontend.port));
+    frontends
+}
+
+/// The networks that may reach the load-balancer VIPs of `family`; empty if all may.
+fn source_ranges(service: &Service, family: Family) -> Vec<IpNet> {
+    if of_family(&service.load_balancer_vips, family)
+        .next()
+        .is_none()
+    {
+        return Vec::new();
+    }
+    let ranges: Vec<_> = service
+        .source_ranges
+        .iter()
+        .filter(|range| Family::of(&range.addr()) == family)
+        .map(IpNet::trunc)
+        .collect();
+    let ranges = IpNet::aggregate(&ranges);
+    if ranges.iter().any(|range| range.prefix_len() == 0) {
+        Vec::new()
+    } else {
+        ranges
+    }
+}
+
+/// Those of `addresses` that belong to `family`.
+fn of_family(addresses: &[IpAddr], family: Family) -> impl Iterator<Item = IpAddr> {
+    addresses
+        .iter()
+        .copied()
+        .filter(move |address| Family::of(address) == family)
 }

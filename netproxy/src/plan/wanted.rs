@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use netproxy_common::service::SEGMENTS;
 use netproxy_common::{FrontendKind, Verdict, Window};
 
@@ -83,6 +84,9 @@ pub struct WantedRange {
     pub is_external_local: bool,
     /// Seconds of client affinity; zero: none.
     pub affinity_s: u32,
+    /// Networks that may reach the load-balancer VIPs, of the port's family, aggregated and
+    /// sorted; empty: all may.
+    pub source_ranges: Vec<IpNet>,
 }
 
 impl fmt::Display for PortKey {
