@@ -1,0 +1,193 @@
+//! The kernel side: programs loaded, maps pinned and filled, devices attached.
+//!
+//! Owns every map and link below the pin directory. One process at a time writes; everything it
+//! leaves behind keeps working without it and is adopted by the next. Order of updates: endpoints
+//! before the range that names them, ranges before the service word, services before frontends,
+//! frontends before addresses; removals the other way round.
+
+mod addresses;
+mod attach;
+mod batch;
+mod counters;
+mod encode;
+mod error;
+mod flow_table;
+mod frontends;
+mod load;
+mod mapped;
+mod names;
+mod pins;
+mod ranges;
+mod service_ids;
+mod services;
+mod view;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::Path;
+
+use rustc_hash::FxHashSet;
+
+pub use self::attach::AttachMode;
+pub use self::counters::Counters;
+pub use self::error::DatapathError;
+pub use self::flow_table::{FlowEntry, FlowTable};
+pub use self::frontends::FrontendEntry;
+pub use self::load::SourcePorts;
+pub use self::pins::Pins;
+pub use self::services::{EndpointEntry, ServiceEntry};
+pub use self::view::View;
+
+use self::addresses::Addresses;
+use self::attach::Devices;
+use self::frontends::Frontends;
+use self::services::Services;
+use crate::model::ObjectName;
+use crate::node::Attachment;
+use crate::plan::WantedPort;
+
+/// How to open the datapath.
+#[derive(Clone, Debug)]
+pub struct DatapathOptions {
+    /// Where everything is pinned.
+    pub pins: Pins,
+    /// How programs are attached.
+    pub attach: AttachMode,
+    /// Which source ports whole flows may use.
+    pub ports: SourcePorts,
+}
+
+/// What one [`Datapath::apply`] has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Service ports that were written.
+    pub written: usize,
+    /// Service ports that were as wanted.
+    pub unchanged: usize,
+    /// Service ports that were removed.
+    pub removed: usize,
+    /// Endpoints in the ports written.
+    pub endpoints: usize,
+    /// Service ports that could not be written for want of room.
+    pub refused: usize,
+}
+
+/// The datapath of this node.
+#[derive(Debug)]
+pub struct Datapath {
+    services: Services,
+    frontends: Frontends,
+    addresses: Addresses,
+    devices: Devices,
+    flows: FlowTable,
+}
+
+impl Datapath {
+    /// Loads the programs, creates or adopts the pinned maps, and reads back what they hold.
+    /// Nothing that is in force changes.
+    pub fn open(options: &DatapathOptions) -> Result<Self, DatapathError> {
+        let mut loaded = load::load(options)?;
+        let flows = FlowTable::open(&options.pins)?;
+        let carried = flows.services_in_use()?;
+        let services = Services::adopt(&mut loaded, &carried)?;
+        let frontends = Frontends::adopt(&mut loaded)?;
+        let addresses = Addresses::adopt(&mut loaded, &frontends)?;
+        let devices = Devices::adopt(loaded, &options.pins, options.attach)?;
+        Ok(Self { services, frontends, addresses, devices, flows })
+    }
+
+    /// Brings the ports of the named services to the wanted state. Ports of a service that are
+    /// not among the wanted ones are removed.
+    ///
+    /// # Errors
+    /// The first refusal, after everything else has been applied; calling again with the same
+    /// services tries again.
+    pub fn apply(
+        &mut self,
+        wanted: &[(ObjectName, Vec<WantedPort>)],
+    ) -> Result<Applied, DatapathError> {
+        let mut applied = Applied::default();
+        let mut first_error = None;
+        let mut added = Vec::new();
+        let mut removed = Vec::new();
+        for (name, ports) in wanted {
+            for key in self.services.ports_of(name) {
+                if !ports.iter().any(|port| port.key == key) {
+                    removed.push(key);
+                }
+            }
+            for port in ports {
+                match self.services.put(port) {
+                    Ok((service, outcome)) => {
+                        applied.endpoints += outcome.count(&mut applied.written, &mut applied.unchanged, port);
+                        added.push((service, port));
+                    }
+                    Err(error) => {
+                        applied.refused += 1;
+                        first_error.get_or_insert(error);
+                    }
+                }
+            }
+        }
+        let removed_ids: Vec<u32> =
+            removed.iter().filter_map(|key| self.services.id_of(key)).collect();
+        let changes = self.frontends.plan(&added, &removed_ids);
+        let mut note = |outcome: Result<(), DatapathError>| {
+            if let Err(error) = outcome {
+                first_error.get_or_insert(error);
+            }
+        };
+        note(self.addresses.withdraw(&changes));
+        note(self.frontends.write(&changes));
+        note(self.addresses.announce(&changes));
+        for key in removed {
+            note(self.services.remove(&key));
+            applied.removed += 1;
+        }
+        first_error.map_or(Ok(applied), Err)
+    }
+
+    /// The services that the maps hold, for finding what is no longer wanted after a restart.
+    #[must_use]
+    pub fn service_names(&self) -> BTreeSet<ObjectName> {
+        self.services.names()
+    }
+
+    /// Takes note of this node's addresses, and of those on which NodePorts answer.
+    pub fn set_node_addresses(
+        &mut self,
+        own: &BTreeSet<IpAddr>,
+        node_ports: &BTreeSet<IpAddr>,
+    ) -> Result<(), DatapathError> {
+        self.addresses.set_node(own, node_ports)
+    }
+
+    /// Attaches to these devices, and lets go of all others.
+    ///
+    /// # Errors
+    /// The first device that could not be attached, after all others have been.
+    pub fn set_devices(&mut self, wanted: &[Attachment]) -> Result<(), DatapathError> {
+        self.devices.set(wanted)
+    }
+
+    /// Removes flows past their deadline, and frees service ids that no flow carries any more.
+    /// Yields how many halves were removed.
+    pub fn expire_flows(&mut self) -> Result<usize, DatapathError> {
+        let mut in_use = FxHashSet::default();
+        let expired = self.flows.expire(&mut in_use)?;
+        self.services.forget_ids_but(&in_use);
+        Ok(expired)
+    }
+}
+
+/// Removes every trace: links, attached programs, maps, pins. True if there was anything.
+pub fn clean_up(pins: &Pins) -> Result<bool, DatapathError> {
+    attach::detach_all(pins)?;
+    pins.remove()
+}
+
+/// Whether the pin directory holds a datapath.
+#[must_use]
+pub fn is_present(pins: &Path) -> bool {
+    pins.exists()
+}

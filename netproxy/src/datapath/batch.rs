@@ -1,0 +1,133 @@
+//! Batch operations on hash maps: one system call for thousands of entries (aya has none).
+
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
+use aya::maps::MapData;
+use bytemuck::{Pod, Zeroable};
+
+/// `bpf(2)` commands of uapi/linux/bpf.h.
+const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
+const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
+const BPF_MAP_DELETE_BATCH: libc::c_long = 27;
+
+/// Entries per system call.
+const BATCH: usize = 4096;
+
+/// The `batch` member of `union bpf_attr`.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Attributes {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+/// Writes all entries.
+pub(super) fn update<K: Pod, V: Pod>(map: &MapData, entries: &[(K, V)]) -> io::Result<()> {
+    for chunk in entries.chunks(BATCH) {
+        let keys: Vec<K> = chunk.iter().map(|(key, _)| *key).collect();
+        let values: Vec<V> = chunk.iter().map(|(_, value)| *value).collect();
+        let mut attributes = Attributes {
+            keys: keys.as_ptr() as u64,
+            values: values.as_ptr() as u64,
+            count: u32::try_from(chunk.len()).unwrap_or(u32::MAX),
+            ..attributes(map)
+        };
+        call(BPF_MAP_UPDATE_BATCH, &mut attributes)?;
+    }
+    Ok(())
+}
+
+/// Removes all keys; those that are not there are passed over.
+pub(super) fn delete<K: Pod>(map: &MapData, keys: &[K]) -> io::Result<()> {
+    let mut rest = keys;
+    while !rest.is_empty() {
+        let chunk = &rest[..rest.len().min(BATCH)];
+        let mut attributes = Attributes {
+            keys: chunk.as_ptr() as u64,
+            count: u32::try_from(chunk.len()).unwrap_or(u32::MAX),
+            ..attributes(map)
+        };
+        let outcome = call(BPF_MAP_DELETE_BATCH, &mut attributes);
+        // It stops at the first key that is not there, and tells how many came before.
+        let done = attributes.count as usize;
+        match outcome {
+            Ok(()) => rest = &rest[chunk.len()..],
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                rest = &rest[(done + 1).min(rest.len())..];
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Calls `visit` with every entry. Entries that come or go meanwhile may be missed or not.
+pub(super) fn for_each<K: Pod, V: Pod>(
+    map: &MapData,
+    mut visit: impl FnMut(&K, &V),
+) -> io::Result<()> {
+    let mut size = BATCH;
+    let mut keys = vec![K::zeroed(); size];
+    let mut values = vec![V::zeroed(); size];
+    // The kernel's cursor into the table: for hash maps the number of a bucket.
+    let mut cursor = [0_u64; 2];
+    let mut is_first = true;
+    loop {
+        let mut attributes = Attributes {
+            in_batch: if is_first { 0 } else { cursor.as_ptr() as u64 },
+            out_batch: cursor.as_mut_ptr() as u64,
+            keys: keys.as_mut_ptr() as u64,
+            values: values.as_mut_ptr() as u64,
+            count: u32::try_from(size).unwrap_or(u32::MAX),
+            ..attributes(map)
+        };
+        let outcome = call(BPF_MAP_LOOKUP_BATCH, &mut attributes);
+        let is_last = match &outcome {
+            Ok(()) => false,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+            // A bucket holds more than fits (__htab_map_lookup_and_delete_batch).
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                size *= 2;
+                keys.resize(size, K::zeroed());
+                values.resize(size, V::zeroed());
+                continue;
+            }
+            Err(_) => return outcome,
+        };
+        for (key, value) in keys.iter().zip(&values).take(attributes.count as usize) {
+            visit(key, value);
+        }
+        if is_last {
+            return Ok(());
+        }
+        is_first = false;
+    }
+}
+
+fn attributes(map: &MapData) -> Attributes {
+    Attributes {
+        map_fd: u32::try_from(map.fd().as_fd().as_raw_fd()).unwrap_or(u32::MAX),
+        ..Attributes::zeroed()
+    }
+}
+
+fn call(command: libc::c_long, attributes: &mut Attributes) -> io::Result<()> {
+    // SAFETY: the pointers in `attributes` come from live vectors of at least `count` elements of
+    // the map's own key and value sizes, which the pinned shapes were checked against.
+    let outcome = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attributes),
+            size_of::<Attributes>(),
+        )
+    };
+    if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

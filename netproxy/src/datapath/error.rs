@@ -1,0 +1,106 @@
+//! What can go wrong, each with its object, its reason, and what to do.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// An error of the datapath.
+#[derive(Debug, Error)]
+pub enum DatapathError {
+    /// The pin directory is not on a BPF file system.
+    #[error(
+        "{path} is not on a BPF file system: nothing can be pinned there; mount one with \
+         `mount -t bpf bpf {path}`, or name another with --bpffs"
+    )]
+    NotBpffs {
+        /// The directory given.
+        path: PathBuf,
+    },
+    /// A directory or file could not be handled.
+    #[error("{path}: {reason}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What was tried.
+        reason: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A pinned map is not what this release expects.
+    #[error(
+        "the pinned map {path} has {found}, but this release expects {expected}: something else \
+         made it; run `netproxy cleanup` (service traffic stops until the agent runs again) and \
+         start anew"
+    )]
+    Layout {
+        /// The pin.
+        path: PathBuf,
+        /// What it is.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// The programs or maps could not be loaded.
+    #[error("the kernel refuses the {what} {name}: {reason}{remedy}")]
+    Load {
+        /// Program or map.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The kernel's answer, with the verifier's log where there is one.
+        reason: String,
+        /// What may help.
+        remedy: &'static str,
+    },
+    /// A map is full.
+    #[error(
+        "the map {map} is full ({entries} entries): {object} is not served; make it larger with \
+         --map-size {map}=N and run `netproxy cleanup` before the restart"
+    )]
+    Full {
+        /// The map.
+        map: &'static str,
+        /// Its size.
+        entries: usize,
+        /// What did not fit.
+        object: String,
+    },
+    /// A map could not be read or written.
+    #[error("the map {map} cannot be {action}: {source}")]
+    Map {
+        /// The map.
+        map: &'static str,
+        /// What was tried.
+        action: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no datapath to look at.
+    #[error("no datapath is pinned at {path}: the agent has not run here, or --bpffs names another place")]
+    Absent {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A device could not be attached.
+    #[error("device {device}: the {direction} hook cannot be attached: {reason}")]
+    Attach {
+        /// Its name.
+        device: String,
+        /// Ingress or egress.
+        direction: &'static str,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl DatapathError {
+    pub(super) fn map(map: &'static str, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Map { map, action, source }
+    }
+
+    pub(super) fn file(path: impl Into<PathBuf>, reason: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, reason, source }
+    }
+}

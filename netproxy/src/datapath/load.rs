@@ -1,0 +1,188 @@
+//! Loading the programs: constants by kernel, maps from their pins or new.
+
+use std::collections::BTreeMap;
+
+use aya::maps::{Map, MapData};
+use aya::programs::{ProgramError, SchedClassifier};
+use aya::util::KernelVersion;
+use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
+
+use super::{DatapathError, DatapathOptions, Pins};
+
+/// The compiled programs, as `build.rs` embedded them.
+static PROGRAMS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netproxy-ebpf"));
+
+/// `BPF_FIB_LOOKUP_SKIP_NEIGH` and `BPF_FIB_LOOKUP_SRC` of uapi/linux/bpf.h.
+const FIB_SKIP_NEIGH: u32 = 1 << 2;
+const FIB_SRC: u32 = 1 << 4;
+/// `BPF_F_IPV6` of uapi/linux/bpf.h.
+const CSUM_IPV6: u64 = 1 << 7;
+
+/// The source ports of whole flows: everything from 10240 up that nobody else hands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourcePorts {
+    /// The lower run: first port and number of ports.
+    pub low: (u16, u16),
+    /// The upper run: first port and number of ports.
+    pub high: (u16, u16),
+}
+
+impl Default for SourcePorts {
+    /// What is left beside the kernel's default ephemeral ports (32768-60999) and the default
+    /// NodePorts (30000-32767).
+    fn default() -> Self {
+        Self { low: (10_240, 19_760), high: (61_000, 4_536) }
+    }
+}
+
+impl SourcePorts {
+    fn count(self) -> u32 {
+        u32::from(self.low.1) + u32::from(self.high.1)
+    }
+
+    /// A step near the golden ratio of the count and coprime to it, so that neighbours in time
+    /// are far apart in number and the cycle visits every port.
+    fn stride(self) -> u32 {
+        let count = self.count().max(1);
+        let start = (u64::from(count) * 618 / 1000).max(1);
+        (start..)
+            .find_map(|step| {
+                let step = u32::try_from(step).ok()?;
+                (gcd(step, count) == 1).then_some(step)
+            })
+            .unwrap_or(1)
+    }
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// The loaded programs and the maps they use.
+pub(super) struct Loaded {
+    ebpf: Ebpf,
+    maps: BTreeMap<&'static str, Map>,
+}
+
+/// Loads everything; pinned maps are reused, others created and pinned.
+pub(super) fn load(options: &DatapathOptions) -> Result<Loaded, DatapathError> {
+    options.pins.create()?;
+    options.pins.check_shapes()?;
+    let kernel = KernelVersion::at_least;
+    let fib_flags = match (kernel(6, 7, 0), kernel(6, 3, 0)) {
+        (true, _) => FIB_SKIP_NEIGH | FIB_SRC,
+        (false, true) => FIB_SKIP_NEIGH,
+        (false, false) => 0,
+    };
+    let csum_flag = if kernel(6, 16, 0) { CSUM_IPV6 } else { 0 };
+    let SourcePorts { low, high } = options.ports;
+    let globals = [
+        ("FIB_FLAGS", fib_flags),
+        ("PORTS_LOW_FIRST", u32::from(low.0)),
+        ("PORTS_LOW_COUNT", u32::from(low.1)),
+        ("PORTS_HIGH_FIRST", u32::from(high.0)),
+        ("PORTS_HIGH_COUNT", u32::from(high.1)),
+        ("PORTS_STRIDE", options.ports.stride()),
+    ];
+    let mut loader = EbpfLoader::new();
+    for (name, value) in &globals {
+        loader.override_global(name, value, true);
+    }
+    loader.override_global("CSUM_IPV6_FLAG", &csum_flag, true);
+    for name in Pins::map_names() {
+        loader.map_pin_path(name, options.pins.map(name));
+    }
+    let mut ebpf = loader.load(PROGRAMS).map_err(refused)?;
+    let mut maps = BTreeMap::new();
+    for name in Pins::map_names() {
+        let map = ebpf.take_map(name).ok_or_else(|| DatapathError::Load {
+            what: "map",
+            name: name.to_owned(),
+            reason: "the compiled programs do not contain it".to_owned(),
+            remedy: "; rebuild with `cargo xtask build`",
+        })?;
+        maps.insert(name, map);
+    }
+    Ok(Loaded { ebpf, maps })
+}
+
+impl Loaded {
+    /// Hands out a map.
+    pub(super) fn take(&mut self, name: &'static str) -> Result<MapData, DatapathError> {
+        match self.maps.remove(name) {
+            Some(
+                Map::Array(data)
+                | Map::HashMap(data)
+                | Map::LruHashMap(data)
+                | Map::PerCpuArray(data),
+            ) => Ok(data),
+            _ => Err(DatapathError::Load {
+                what: "map",
+                name: name.to_owned(),
+                reason: "it is used twice or has an unexpected type".to_owned(),
+                remedy: "",
+            }),
+        }
+    }
+
+    /// Hands out the programs, each verified and loaded.
+    pub(super) fn into_programs(mut self) -> Result<Ebpf, DatapathError> {
+        for (name, program) in self.ebpf.programs_mut() {
+            let program: &mut SchedClassifier =
+                program.try_into().map_err(|error: ProgramError| not_loaded(name, &error))?;
+            program.load().map_err(|error| not_loaded(name, &error))?;
+        }
+        Ok(self.ebpf)
+    }
+}
+
+fn not_loaded(name: &str, error: &ProgramError) -> DatapathError {
+    DatapathError::Load {
+        what: "program",
+        name: name.to_owned(),
+        reason: format!("{error}"),
+        remedy: "; netproxy needs Linux 6.1 or newer and CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: \
+                 `netproxy check` tells what is missing",
+    }
+}
+
+fn refused(error: EbpfError) -> DatapathError {
+    let what = if matches!(error, EbpfError::MapError(_)) { "maps" } else { "programs" };
+    let mut reason = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        reason = format!("{reason}: {cause}");
+        source = cause.source();
+    }
+    DatapathError::Load {
+        what,
+        name: "of netproxy".to_owned(),
+        reason,
+        remedy: "; netproxy needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: \
+                 `netproxy check` tells what is missing",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cycle_of_source_ports_visits_every_port_once() {
+        for ports in [
+            SourcePorts::default(),
+            SourcePorts { low: (10_240, 1), high: (61_000, 1) },
+            SourcePorts { low: (1024, 4096), high: (61_000, 0) },
+        ] {
+            let count = ports.count();
+            let stride = ports.stride();
+
+            let mut seen = vec![false; count as usize];
+            for position in 0..count {
+                seen[(u64::from(position) * u64::from(stride) % u64::from(count)) as usize] = true;
+            }
+
+            assert!(seen.iter().all(|seen| *seen), "{ports:?} with stride {stride}");
+        }
+    }
+}

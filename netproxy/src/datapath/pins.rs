@@ -1,0 +1,150 @@
+//! Where maps and links are pinned: `<bpffs>/netproxy/v<schema>/`, links in `links/` below it.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use aya::maps::{MapInfo, MapType};
+use netproxy_common::{
+    AddressFlags, Device, Endpoint, Flow, FlowKey, Frontend, FrontendKey, Ipv4, Ipv6, Name, Range,
+    SCHEMA_VERSION, Service,
+};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+
+use super::DatapathError;
+
+/// The pin directory of one schema version on one BPF file system.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    bpffs: PathBuf,
+    directory: PathBuf,
+}
+
+/// The shape of a map, as the programs of this release expect it.
+struct Shape {
+    name: &'static str,
+    kind: MapType,
+    key_bytes: usize,
+    value_bytes: usize,
+}
+
+const fn shape<K, V>(name: &'static str, kind: MapType) -> Shape {
+    Shape { name, kind, key_bytes: size_of::<K>(), value_bytes: size_of::<V>() }
+}
+
+/// Every pinned map. What is not here (per-CPU scratch room) dies with the programs.
+const SHAPES: &[Shape] = &[
+    shape::<Ipv4, AddressFlags>("ADDRESSES_V4", MapType::Hash),
+    shape::<Ipv6, AddressFlags>("ADDRESSES_V6", MapType::Hash),
+    shape::<FrontendKey<Ipv4>, Frontend>("FRONTENDS_V4", MapType::Hash),
+    shape::<FrontendKey<Ipv6>, Frontend>("FRONTENDS_V6", MapType::Hash),
+    shape::<u32, Service>("SERVICES", MapType::Array),
+    shape::<u32, Range>("RANGES", MapType::Array),
+    shape::<u32, Endpoint<Ipv4>>("ENDPOINTS_V4", MapType::Array),
+    shape::<u32, Endpoint<Ipv6>>("ENDPOINTS_V6", MapType::Array),
+    shape::<FlowKey<Ipv4>, Flow<Ipv4>>("FLOWS_V4", MapType::Hash),
+    shape::<FlowKey<Ipv6>, Flow<Ipv6>>("FLOWS_V6", MapType::Hash),
+    shape::<FlowKey<Ipv4>, Flow<Ipv4>>("PENDING_V4", MapType::LruHash),
+    shape::<FlowKey<Ipv6>, Flow<Ipv6>>("PENDING_V6", MapType::LruHash),
+    shape::<FrontendKey<Ipv4>, u32>("PORT_CURSORS_V4", MapType::LruHash),
+    shape::<FrontendKey<Ipv6>, u32>("PORT_CURSORS_V6", MapType::LruHash),
+    shape::<u32, Device>("DEVICES", MapType::Hash),
+    shape::<u32, u64>("COUNTERS", MapType::PerCpuArray),
+    shape::<u32, Name>("NAMES", MapType::Hash),
+];
+
+impl Pins {
+    /// Below the BPF file system mounted at `bpffs`.
+    #[must_use]
+    pub fn new(bpffs: &Path) -> Self {
+        Self {
+            bpffs: bpffs.to_owned(),
+            directory: bpffs.join(format!("netproxy/v{SCHEMA_VERSION}")),
+        }
+    }
+
+    /// The directory of this schema.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The pin of a map.
+    #[must_use]
+    pub fn map(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// The directory of the pinned links.
+    #[must_use]
+    pub fn links(&self) -> PathBuf {
+        self.directory.join("links")
+    }
+
+    /// The names of all pinned maps.
+    pub(super) fn map_names() -> impl Iterator<Item = &'static str> {
+        SHAPES.iter().map(|shape| shape.name)
+    }
+
+    /// Makes the directories.
+    pub(super) fn create(&self) -> Result<(), DatapathError> {
+        let is_bpffs = statfs(&self.bpffs)
+            .map(|found| found.filesystem_type() == BPF_FS_MAGIC)
+            .map_err(|errno| DatapathError::File {
+                path: self.bpffs.clone(),
+                reason: "no BPF file system can be looked for here",
+                source: errno.into(),
+            })?;
+        if !is_bpffs {
+            return Err(DatapathError::NotBpffs { path: self.bpffs.clone() });
+        }
+        fs::create_dir_all(self.links())
+            .map_err(DatapathError::file(self.links(), "cannot make the directory"))
+    }
+
+    /// Refuses pinned maps of another shape: the kernel would let us misread them.
+    pub(super) fn check_shapes(&self) -> Result<(), DatapathError> {
+        for Shape { name, kind, key_bytes, value_bytes } in SHAPES {
+            let path = self.map(name);
+            if !path.exists() {
+                continue;
+            }
+            let describe = |kind: MapType, key: usize, value: usize| {
+                format!("type {kind:?}, {key}-byte keys and {value}-byte values")
+            };
+            let info = MapInfo::from_pin(&path).map_err(|error| DatapathError::Layout {
+                path: path.clone(),
+                found: format!("something that cannot be opened as a map ({error})"),
+                expected: describe(*kind, *key_bytes, *value_bytes),
+            })?;
+            let found = (
+                info.map_type().unwrap_or(MapType::Unspecified),
+                info.key_size() as usize,
+                info.value_size() as usize,
+            );
+            if found != (*kind, *key_bytes, *value_bytes) {
+                return Err(DatapathError::Layout {
+                    path,
+                    found: describe(found.0, found.1, found.2),
+                    expected: describe(*kind, *key_bytes, *value_bytes),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the directory of this schema and, when empty, its parent.
+    pub(super) fn remove(&self) -> Result<bool, DatapathError> {
+        match fs::remove_dir_all(&self.directory) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => {
+                return Err(DatapathError::file(&self.directory, "cannot be removed")(error));
+            }
+        }
+        if let Some(parent) = self.directory.parent() {
+            // Another schema's pins may still be there.
+            let _ = fs::remove_dir(parent);
+        }
+        Ok(true)
+    }
+}
