@@ -4,4 +4,5 @@
 //! (pure: the wanted state) -> `datapath` (maps and programs).
 
 pub mod model;
+pub mod node;
 pub mod plan;
