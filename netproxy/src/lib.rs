@@ -3,6 +3,8 @@
 //! Data flows one way: `source` (watch, manifests) -> `model` (our own small types) -> `plan`
 //! (pure: the wanted state) -> `datapath` (maps and programs).
 
+pub mod check;
 pub mod model;
+pub mod node;
 pub mod plan;
 pub mod store;

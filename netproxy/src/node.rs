@@ -1,0 +1,24 @@
+//! What this node's network looks like, followed live over netlink, and which devices carry pods
+//! or the outside.
+//!
+//! [`watch()`] owns the conversation with the kernel and publishes whole, consistent
+//! [`NodeNetwork`]s; [`attachments()`] is pure and decides from one of them where the packet
+//! programs go. Everything happens in the network namespace of the calling thread.
+
+mod address;
+mod attachment;
+mod error;
+mod kernel;
+mod link;
+mod network;
+mod pattern;
+mod route;
+mod watch;
+
+pub use address::{LinkAddress, Scope};
+pub use attachment::{Attachment, attachments};
+pub use error::NodeError;
+pub use link::{Link, LinkKind, LinkLayer};
+pub use network::NodeNetwork;
+pub use pattern::DevicePatterns;
+pub use watch::watch;

@@ -1,0 +1,182 @@
+//! Which devices the packet programs are attached to, and what the programs are told of each.
+//!
+//! Pure. Every packet between a pod or the outside and this host must cross an attached device;
+//! crossing two is harmless, since the programs are idempotent. What is not known to lead to a pod
+//! leads outside: a wrong "outside" only translates, a wrong "pod" breaks connections.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use netproxy_common::{Device, DeviceKind, Ipv4, Ipv6};
+
+use super::{DevicePatterns, Link, LinkKind, LinkLayer, NodeNetwork};
+
+#[cfg(test)]
+mod tests;
+
+/// A device to attach to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The device.
+    pub ifindex: u32,
+    /// Its name, for people.
+    pub name: String,
+    /// Which side of the node it leads to.
+    pub kind: DeviceKind,
+    /// Whether its frames start with an Ethernet header, rather than with the IP header.
+    pub has_link_layer: bool,
+    /// Where frames for the host are addressed to: the bridge's for a bridge port; zero without a
+    /// link layer.
+    pub mac: [u8; 6],
+    /// Ifindex of the bridge it is a port of; zero: none.
+    pub master: u32,
+    /// What the kernel would use as source here; unspecified: neither the device nor the node has
+    /// an address of the family.
+    pub source_v4: Ipv4Addr,
+    /// As `source_v4`.
+    pub source_v6: Ipv6Addr,
+}
+
+impl Attachment {
+    /// The device as the programs see it.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        Device {
+            kind: self.kind as u8,
+            pad: 0,
+            mac: self.mac,
+            master: self.master,
+            source_v4: Ipv4(self.source_v4.octets()),
+            source_v6: Ipv6(self.source_v6.octets()),
+        }
+    }
+}
+
+/// Where to attach, by ifindex. `node_addresses` are those of the Node object's status.
+#[must_use]
+pub fn attachments(
+    network: &NodeNetwork,
+    patterns: &DevicePatterns,
+    node_addresses: &[IpAddr],
+) -> Vec<Attachment> {
+    network
+        .links
+        .values()
+        .filter(|link| carries_packets(link, network) && patterns.admits(&link.name))
+        .map(|link| attachment(link, network, node_addresses))
+        .collect()
+}
+
+/// Whether packets of pods or the outside cross `link` in a form that the programs can read, and
+/// do not cross a better place anyway.
+fn carries_packets(link: &Link, network: &NodeNetwork) -> bool {
+    let is_carrier = match link.kind {
+        // A bridge's packets cross its ports; a VRF's the devices in it.
+        LinkKind::Loopback | LinkKind::Bridge | LinkKind::Dummy | LinkKind::Ifb | LinkKind::Vrf => {
+            false
+        }
+        LinkKind::Physical
+        | LinkKind::Veth
+        | LinkKind::Tun
+        | LinkKind::Bond
+        | LinkKind::Team
+        | LinkKind::Vlan
+        | LinkKind::Vxlan
+        | LinkKind::Geneve
+        | LinkKind::WireGuard
+        | LinkKind::IpIp
+        | LinkKind::Macvlan
+        | LinkKind::Ipvlan
+        | LinkKind::Netkit
+        | LinkKind::Other(_) => true,
+    };
+    is_carrier && link.layer != LinkLayer::Foreign && !hands_to_master(link, network)
+}
+
+/// Whether `link` only serves its master, which the stack sees instead: members of a bond or team,
+/// and virtual functions behind a synthetic NIC (netvsc, `net_failover`), whose master is a NIC.
+fn hands_to_master(link: &Link, network: &NodeNetwork) -> bool {
+    let master = link.master.and_then(|master| network.links.get(&master));
+    master.is_some_and(|master| {
+        matches!(
+            master.kind,
+            LinkKind::Bond | LinkKind::Team | LinkKind::Physical
+        )
+    })
+}
+
+fn attachment(link: &Link, network: &NodeNetwork, node_addresses: &[IpAddr]) -> Attachment {
+    let bridge = bridge_of(link, network);
+    let host_side = bridge.unwrap_or(link);
+    let has_link_layer = link.layer == LinkLayer::Ethernet;
+    let sources = || {
+        network
+            .sources_of(host_side.ifindex)
+            .chain(node_addresses.iter().copied())
+    };
+    Attachment {
+        ifindex: link.ifindex,
+        name: link.name.clone(),
+        kind: device_kind(link, network, node_addresses),
+        has_link_layer,
+        mac: host_side.mac.filter(|_| has_link_layer).unwrap_or_default(),
+        master: bridge.map_or(0, |bridge| bridge.ifindex),
+        source_v4: sources().find_map(as_v4).unwrap_or(Ipv4Addr::UNSPECIFIED),
+        source_v6: sources().find_map(as_v6).unwrap_or(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+fn bridge_of<'a>(link: &Link, network: &'a NodeNetwork) -> Option<&'a Link> {
+    let master = network.links.get(&link.master?)?;
+    (master.kind == LinkKind::Bridge).then_some(master)
+}
+
+/// A pod's host end is what pods are given: a veth or netkit whose peer has gone to another
+/// namespace, a tap of a virtual machine. A device of these kinds that is itself this node's way
+/// out (a node that is a container has a veth for uplink) leads outside all the same. The bridge's
+/// addresses do not count for its ports: the node's own on it says nothing about a pod's port.
+fn device_kind(link: &Link, network: &NodeNetwork, node_addresses: &[IpAddr]) -> DeviceKind {
+    let is_host_end = match link.kind {
+        LinkKind::Veth => link.peer_is_elsewhere,
+        LinkKind::Netkit => true,
+        LinkKind::Tun => link.layer == LinkLayer::Ethernet,
+        LinkKind::Loopback
+        | LinkKind::Physical
+        | LinkKind::Bridge
+        | LinkKind::Bond
+        | LinkKind::Team
+        | LinkKind::Vlan
+        | LinkKind::Vxlan
+        | LinkKind::Geneve
+        | LinkKind::WireGuard
+        | LinkKind::IpIp
+        | LinkKind::Dummy
+        | LinkKind::Macvlan
+        | LinkKind::Ipvlan
+        | LinkKind::Vrf
+        | LinkKind::Ifb
+        | LinkKind::Other(_) => false,
+    };
+    let is_uplink = network.default_route_links.contains(&link.ifindex)
+        || network
+            .addresses_of(link.ifindex)
+            .any(|entry| node_addresses.contains(&entry.address));
+    if is_host_end && !is_uplink {
+        DeviceKind::Pod
+    } else {
+        DeviceKind::Outside
+    }
+}
+
+fn as_v4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(v4) => Some(v4),
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn as_v6(address: IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(v6) => Some(v6),
+    }
+}

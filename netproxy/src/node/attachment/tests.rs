@@ -1,0 +1,384 @@
+use super::*;
+use crate::node::{LinkAddress, Scope};
+
+const NODE_V4: &str = "192.0.2.10";
+const NODE_V6: &str = "2001:db8::10";
+
+/// Starts from a node with `lo` alone.
+struct Network(NodeNetwork);
+
+impl Network {
+    fn new() -> Self {
+        let mut network = Self(NodeNetwork::default());
+        network.link(1, "lo", LinkKind::Loopback);
+        network.address(1, "127.0.0.1");
+        network
+    }
+
+    fn link(&mut self, ifindex: u32, name: &str, kind: LinkKind) -> &mut Link {
+        let mac = [2, 0, 0, 0, 0, u8::try_from(ifindex).unwrap()];
+        self.0.links.entry(ifindex).or_insert(Link {
+            ifindex,
+            name: name.to_owned(),
+            kind,
+            layer: LinkLayer::Ethernet,
+            master: None,
+            lower: None,
+            peer_is_elsewhere: false,
+            mac: Some(mac),
+            is_up: true,
+        })
+    }
+
+    fn tunnel(&mut self, ifindex: u32, name: &str, kind: LinkKind) {
+        let link = self.link(ifindex, name, kind);
+        link.layer = LinkLayer::None;
+        link.mac = None;
+    }
+
+    fn pod_veth(&mut self, ifindex: u32, name: &str, master: Option<u32>) {
+        let link = self.link(ifindex, name, LinkKind::Veth);
+        link.peer_is_elsewhere = true;
+        link.lower = Some(2);
+        link.master = master;
+    }
+
+    fn address(&mut self, ifindex: u32, address: &str) -> &mut LinkAddress {
+        self.0.addresses.push(LinkAddress {
+            ifindex,
+            address: address.parse().unwrap(),
+            prefix: 24,
+            scope: Scope::Global,
+            is_owned: true,
+            is_preferred: true,
+        });
+        self.0.addresses.last_mut().unwrap()
+    }
+
+    fn uplink(&mut self, ifindex: u32) {
+        self.address(ifindex, NODE_V4);
+        self.address(ifindex, NODE_V6);
+        self.0.default_route_links.insert(ifindex);
+    }
+
+    fn attached(&self) -> Vec<Attachment> {
+        self.attached_as(&DevicePatterns::default())
+    }
+
+    fn attached_as(&self, patterns: &DevicePatterns) -> Vec<Attachment> {
+        attachments(
+            &self.0,
+            patterns,
+            &[NODE_V4.parse().unwrap(), NODE_V6.parse().unwrap()],
+        )
+    }
+
+    /// Name and kind of every attachment.
+    fn sides(&self) -> Vec<(String, DeviceKind)> {
+        self.attached()
+            .into_iter()
+            .map(|device| (device.name, device.kind))
+            .collect()
+    }
+}
+
+fn sides<const N: usize>(expected: [(&str, DeviceKind); N]) -> Vec<(String, DeviceKind)> {
+    expected
+        .map(|(name, kind)| (name.to_owned(), kind))
+        .to_vec()
+}
+
+#[test]
+fn pods_on_a_bridge_are_hooked_at_its_ports_and_addressed_by_its_mac() {
+    let mut network = Network::new();
+    network.link(2, "eth0", LinkKind::Physical);
+    network.uplink(2);
+    network.link(3, "cni0", LinkKind::Bridge);
+    network.address(3, "10.244.1.1");
+    network.pod_veth(4, "veth1", Some(3));
+
+    let attached = network.attached();
+
+    assert_eq!(
+        network.sides(),
+        sides([("eth0", DeviceKind::Outside), ("veth1", DeviceKind::Pod)])
+    );
+    let port = &attached[1];
+    assert_eq!(port.master, 3);
+    assert_eq!(port.mac, [2, 0, 0, 0, 0, 3]);
+    assert_eq!(port.source_v4, Ipv4Addr::new(10, 244, 1, 1));
+    assert_eq!(port.source_v6, NODE_V6.parse::<Ipv6Addr>().unwrap());
+}
+
+#[test]
+fn point_to_point_pods_without_addresses_use_the_nodes() {
+    let mut network = Network::new();
+    network.link(2, "ens5", LinkKind::Physical);
+    network.uplink(2);
+    network.pod_veth(3, "cali123", None);
+
+    let attached = network.attached();
+
+    let pod = &attached[1];
+    assert_eq!(
+        (pod.name.as_str(), pod.kind, pod.master),
+        ("cali123", DeviceKind::Pod, 0)
+    );
+    assert_eq!(pod.mac, [2, 0, 0, 0, 0, 3]);
+    assert_eq!(pod.source_v4, NODE_V4.parse::<Ipv4Addr>().unwrap());
+    assert_eq!(pod.source_v6, NODE_V6.parse::<Ipv6Addr>().unwrap());
+}
+
+#[test]
+fn a_veth_uplink_of_a_node_in_a_container_leads_outside() {
+    let mut by_address = Network::new();
+    by_address.pod_veth(2, "eth0", None);
+    by_address.address(2, NODE_V4);
+    let mut by_route = Network::new();
+    by_route.pod_veth(2, "eth0", None);
+    by_route.0.default_route_links.insert(2);
+
+    assert_eq!(by_address.sides(), sides([("eth0", DeviceKind::Outside)]));
+    assert_eq!(by_route.sides(), sides([("eth0", DeviceKind::Outside)]));
+}
+
+#[test]
+fn a_veth_with_both_ends_here_leads_outside() {
+    let mut network = Network::new();
+    network.link(2, "left", LinkKind::Veth).lower = Some(3);
+    network.link(3, "right", LinkKind::Veth).lower = Some(2);
+
+    assert_eq!(
+        network.sides(),
+        sides([
+            ("left", DeviceKind::Outside),
+            ("right", DeviceKind::Outside)
+        ])
+    );
+}
+
+#[test]
+fn overlays_and_tunnels_lead_outside_with_or_without_a_link_layer() {
+    let mut network = Network::new();
+    network.link(2, "flannel.1", LinkKind::Vxlan);
+    network.address(2, "10.244.1.0");
+    network.link(3, "genev_sys", LinkKind::Geneve);
+    network.tunnel(4, "wg0", LinkKind::WireGuard);
+    network.tunnel(5, "tunl0", LinkKind::IpIp);
+    network.tunnel(6, "tun0", LinkKind::Tun);
+
+    let attached = network.attached();
+
+    assert!(
+        attached
+            .iter()
+            .all(|device| device.kind == DeviceKind::Outside)
+    );
+    assert_eq!(
+        attached
+            .iter()
+            .map(|device| device.has_link_layer)
+            .collect::<Vec<_>>(),
+        [true, true, false, false, false]
+    );
+    assert_eq!(attached[2].mac, [0; 6]);
+    assert_eq!(attached[0].source_v4, Ipv4Addr::new(10, 244, 1, 0));
+}
+
+#[test]
+fn a_bond_is_hooked_above_its_members_and_its_vlans_too() {
+    let mut network = Network::new();
+    network.link(2, "eth0", LinkKind::Physical).master = Some(4);
+    network.link(3, "eth1", LinkKind::Physical).master = Some(4);
+    network.link(4, "bond0", LinkKind::Bond);
+    network.link(5, "bond0.100", LinkKind::Vlan).lower = Some(4);
+    network.uplink(5);
+    network.link(6, "eth2", LinkKind::Physical).master = Some(7);
+    network.link(7, "team0", LinkKind::Team);
+
+    assert_eq!(
+        network.sides(),
+        sides([
+            ("bond0", DeviceKind::Outside),
+            ("bond0.100", DeviceKind::Outside),
+            ("team0", DeviceKind::Outside)
+        ])
+    );
+}
+
+#[test]
+fn a_virtual_function_behind_a_synthetic_nic_is_left_to_it() {
+    let mut network = Network::new();
+    network.link(2, "eth0", LinkKind::Physical);
+    network.uplink(2);
+    network.link(3, "enP1s1", LinkKind::Physical).master = Some(2);
+
+    assert_eq!(network.sides(), sides([("eth0", DeviceKind::Outside)]));
+}
+
+#[test]
+fn on_a_bridge_that_has_the_nodes_address_the_nic_leads_outside_and_the_taps_to_guests() {
+    let mut network = Network::new();
+    network.link(2, "br0", LinkKind::Bridge);
+    network.uplink(2);
+    network.link(3, "eno1", LinkKind::Physical).master = Some(2);
+    network.link(4, "tap0", LinkKind::Tun).master = Some(2);
+    network.pod_veth(5, "veth1", Some(2));
+
+    let attached = network.attached();
+
+    assert_eq!(
+        network.sides(),
+        sides([
+            ("eno1", DeviceKind::Outside),
+            ("tap0", DeviceKind::Pod),
+            ("veth1", DeviceKind::Pod)
+        ])
+    );
+    assert!(
+        attached
+            .iter()
+            .all(|port| port.master == 2 && port.mac == [2, 0, 0, 0, 0, 2])
+    );
+    assert!(
+        attached
+            .iter()
+            .all(|port| port.source_v4.to_string() == NODE_V4)
+    );
+}
+
+#[test]
+fn a_port_of_something_that_is_no_bridge_is_a_device_of_its_own() {
+    let mut network = Network::new();
+    network.link(2, "ovs-system", LinkKind::Other("openvswitch".to_owned()));
+    network.pod_veth(3, "pod1", Some(2));
+    network.link(4, "blue", LinkKind::Vrf);
+    network.link(5, "eth1", LinkKind::Physical).master = Some(4);
+
+    let attached = network.attached();
+
+    assert_eq!(
+        network.sides(),
+        sides([
+            ("ovs-system", DeviceKind::Outside),
+            ("pod1", DeviceKind::Pod),
+            ("eth1", DeviceKind::Outside)
+        ])
+    );
+    assert!(attached.iter().all(|device| device.master == 0));
+    assert_eq!(attached[1].mac, [2, 0, 0, 0, 0, 3]);
+}
+
+#[test]
+fn devices_that_carry_no_packets_of_pods_or_the_outside_are_left_alone() {
+    let mut network = Network::new();
+    network.link(2, "kube-ipvs0", LinkKind::Dummy);
+    network.link(3, "ifb0", LinkKind::Ifb);
+    network.link(4, "docker0", LinkKind::Bridge);
+    network
+        .link(5, "can0", LinkKind::Other("can".to_owned()))
+        .layer = LinkLayer::Foreign;
+
+    assert_eq!(network.sides(), sides([]));
+}
+
+#[test]
+fn netkit_leads_to_a_pod_and_stacked_devices_lead_outside() {
+    let mut network = Network::new();
+    network.tunnel(2, "nk0", LinkKind::Netkit);
+    network.link(3, "macvlan0", LinkKind::Macvlan);
+    network.link(4, "ipvlan0", LinkKind::Ipvlan);
+
+    assert_eq!(
+        network.sides(),
+        sides([
+            ("nk0", DeviceKind::Pod),
+            ("macvlan0", DeviceKind::Outside),
+            ("ipvlan0", DeviceKind::Outside)
+        ])
+    );
+}
+
+#[test]
+fn a_source_is_the_first_global_address_that_the_kernel_would_prefer() {
+    let mut network = Network::new();
+    network.link(2, "eth0", LinkKind::Physical);
+    network.address(2, "169.254.7.7").scope = Scope::Link;
+    network.address(2, "203.0.113.1").is_preferred = false;
+    network.address(2, "203.0.113.2");
+    network.address(2, "203.0.113.3");
+
+    let attached = network.attached();
+
+    assert_eq!(attached[0].source_v4, Ipv4Addr::new(203, 0, 113, 2));
+}
+
+#[test]
+fn without_any_address_of_the_family_the_source_is_unspecified() {
+    let mut network = Network::new();
+    network.link(2, "eth0", LinkKind::Physical);
+
+    let attached = attachments(&network.0, &DevicePatterns::default(), &[]);
+
+    assert_eq!(attached[0].source_v4, Ipv4Addr::UNSPECIFIED);
+    assert_eq!(attached[0].source_v6, Ipv6Addr::UNSPECIFIED);
+}
+
+#[test]
+fn patterns_choose_among_carriers_and_exclusion_wins() {
+    let mut network = Network::new();
+    for (ifindex, name) in [(2, "eth0"), (3, "eth1"), (4, "eth10"), (5, "wlan0")] {
+        network.link(ifindex, name, LinkKind::Physical);
+    }
+    let names = |include: &[&str], exclude: &[&str]| {
+        let attached = network.attached_as(&DevicePatterns::new(include, exclude));
+        attached
+            .into_iter()
+            .map(|device| device.name)
+            .collect::<Vec<_>>()
+    };
+
+    assert_eq!(names(&[], &[]), ["eth0", "eth1", "eth10", "wlan0"]);
+    assert_eq!(names(&["eth?"], &[]), ["eth0", "eth1"]);
+    assert_eq!(names(&["eth*"], &["eth1*"]), ["eth0"]);
+    assert_eq!(names(&["lo", "wlan0"], &[]), ["wlan0"]);
+}
+
+#[test]
+fn the_programs_are_told_what_was_decided() {
+    let mut network = Network::new();
+    network.link(3, "cni0", LinkKind::Bridge);
+    network.address(3, "10.244.1.1");
+    network.pod_veth(4, "veth1", Some(3));
+
+    let device = network.attached()[0].device();
+
+    assert_eq!(device.kind, DeviceKind::Pod as u8);
+    assert_eq!((device.master, device.mac), (3, [2, 0, 0, 0, 0, 3]));
+    assert_eq!(device.source_v4, Ipv4([10, 244, 1, 1]));
+}
+
+#[test]
+fn the_nodes_addresses_are_what_it_answers_to_from_elsewhere() {
+    let mut network = Network::new();
+    network.address(1, "127.0.0.53");
+    network.address(1, "::1");
+    network.address(1, "198.51.100.1");
+    network.link(2, "eth0", LinkKind::Physical);
+    network.uplink(2);
+    network.address(2, "2001:db8::dead").is_owned = false;
+    network.address(2, "ff05::2");
+    network.address(2, "169.254.20.10").scope = Scope::Link;
+
+    let addresses: Vec<_> = network
+        .0
+        .node_addresses()
+        .iter()
+        .map(IpAddr::to_string)
+        .collect();
+
+    assert_eq!(
+        addresses,
+        ["169.254.20.10", NODE_V4, "198.51.100.1", NODE_V6]
+    );
+}
