@@ -26,7 +26,10 @@ pub struct Ipv4(pub [u8; 4]);
 /// An IPv6 address in network byte order.
 #[repr(C, align(4))]
 #[derive(Clone, Copy, Debug, Eq, PartialOrd, Ord, Hash)]
-#[expect(clippy::derived_hash_with_manual_eq, reason = "equality is the derived one, respelled")]
+#[expect(
+    clippy::derived_hash_with_manual_eq,
+    reason = "equality is the derived one, respelled"
+)]
 pub struct Ipv6(pub [u8; 16]);
 
 /// Word for word: the derived comparison becomes one of 128-bit integers, whose

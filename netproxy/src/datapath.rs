@@ -93,7 +93,13 @@ impl Datapath {
         let frontends = Frontends::adopt(&mut loaded)?;
         let addresses = Addresses::adopt(&mut loaded, &frontends)?;
         let devices = Devices::adopt(loaded, &options.pins, options.attach)?;
-        Ok(Self { services, frontends, addresses, devices, flows })
+        Ok(Self {
+            services,
+            frontends,
+            addresses,
+            devices,
+            flows,
+        })
     }
 
     /// Brings the ports of the named services to the wanted state. Ports of a service that are
@@ -119,7 +125,8 @@ impl Datapath {
             for port in ports {
                 match self.services.put(port) {
                     Ok((service, outcome)) => {
-                        applied.endpoints += outcome.count(&mut applied.written, &mut applied.unchanged, port);
+                        applied.endpoints +=
+                            outcome.count(&mut applied.written, &mut applied.unchanged, port);
                         added.push((service, port));
                     }
                     Err(error) => {
@@ -129,8 +136,10 @@ impl Datapath {
                 }
             }
         }
-        let removed_ids: Vec<u32> =
-            removed.iter().filter_map(|key| self.services.id_of(key)).collect();
+        let removed_ids: Vec<u32> = removed
+            .iter()
+            .filter_map(|key| self.services.id_of(key))
+            .collect();
         let changes = self.frontends.plan(&added, &removed_ids);
         let mut note = |outcome: Result<(), DatapathError>| {
             if let Err(error) = outcome {

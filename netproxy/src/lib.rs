@@ -4,6 +4,7 @@
 //! (pure: the wanted state) -> `datapath` (maps and programs).
 
 pub mod check;
+pub mod datapath;
 pub mod model;
 pub mod node;
 pub mod plan;

@@ -129,5 +129,47 @@ fn call(command: libc::c_long, attributes: &mut Attributes) -> io::Result<()> {
             size_of::<Attributes>(),
         )
     };
-    if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if outcome < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// The value of one key; None: not there.
+pub(super) fn look_up<K: Pod, V: Pod>(map: &MapData, key: &K) -> io::Result<Option<V>> {
+    /// The element member of `union bpf_attr`.
+    #[repr(C)]
+    #[derive(Clone, Copy, Pod, Zeroable)]
+    struct Element {
+        map_fd: u64,
+        key: u64,
+        value: u64,
+        flags: u64,
+    }
+    const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
+    let mut value = V::zeroed();
+    let element = Element {
+        map_fd: u64::from(attributes(map).map_fd),
+        key: std::ptr::from_ref(key) as u64,
+        value: std::ptr::from_mut(&mut value) as u64,
+        flags: 0,
+    };
+    // SAFETY: key and value live on the stack and have the map's own sizes, which the pinned
+    // shapes were checked against.
+    let outcome = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_MAP_LOOKUP_ELEM,
+            std::ptr::from_ref(&element),
+            size_of::<Element>(),
+        )
+    };
+    if outcome >= 0 {
+        return Ok(Some(value));
+    }
+    match io::Error::last_os_error() {
+        error if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        error => Err(error),
+    }
 }

@@ -49,7 +49,11 @@ pub(super) fn endpoints<A: Encode>(wanted: &[WantedEndpoint]) -> Vec<Endpoint<A>
             Some(Endpoint {
                 address: A::from_ip(&endpoint.address)?,
                 port: Be16::new(endpoint.port),
-                flags: if endpoint.is_local { EndpointFlags::LOCAL } else { 0 },
+                flags: if endpoint.is_local {
+                    EndpointFlags::LOCAL
+                } else {
+                    0
+                },
             })
         })
         .collect()

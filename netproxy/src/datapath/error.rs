@@ -77,7 +77,9 @@ pub enum DatapathError {
         source: io::Error,
     },
     /// There is no datapath to look at.
-    #[error("no datapath is pinned at {path}: the agent has not run here, or --bpffs names another place")]
+    #[error(
+        "no datapath is pinned at {path}: the agent has not run here, or --bpffs names another place"
+    )]
     Absent {
         /// Where it was looked for.
         path: PathBuf,
@@ -96,11 +98,22 @@ pub enum DatapathError {
 
 impl DatapathError {
     pub(super) fn map(map: &'static str, action: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Map { map, action, source }
+        move |source| Self::Map {
+            map,
+            action,
+            source,
+        }
     }
 
-    pub(super) fn file(path: impl Into<PathBuf>, reason: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn file(
+        path: impl Into<PathBuf>,
+        reason: &'static str,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File { path, reason, source }
+        move |source| Self::File {
+            path,
+            reason,
+            source,
+        }
     }
 }

@@ -31,7 +31,10 @@ impl Default for SourcePorts {
     /// What is left beside the kernel's default ephemeral ports (32768-60999) and the default
     /// NodePorts (30000-32767).
     fn default() -> Self {
-        Self { low: (10_240, 19_760), high: (61_000, 4_536) }
+        Self {
+            low: (10_240, 19_760),
+            high: (61_000, 4_536),
+        }
     }
 }
 
@@ -68,13 +71,12 @@ pub(super) struct Loaded {
 pub(super) fn load(options: &DatapathOptions) -> Result<Loaded, DatapathError> {
     options.pins.create()?;
     options.pins.check_shapes()?;
-    let kernel = KernelVersion::at_least;
-    let fib_flags = match (kernel(6, 7, 0), kernel(6, 3, 0)) {
+    let fib_flags = match (is_kernel(6, 7), is_kernel(6, 3)) {
         (true, _) => FIB_SKIP_NEIGH | FIB_SRC,
         (false, true) => FIB_SKIP_NEIGH,
         (false, false) => 0,
     };
-    let csum_flag = if kernel(6, 16, 0) { CSUM_IPV6 } else { 0 };
+    let csum_flag = if is_kernel(6, 16) { CSUM_IPV6 } else { 0 };
     let SourcePorts { low, high } = options.ports;
     let globals = [
         ("FIB_FLAGS", fib_flags),
@@ -128,12 +130,18 @@ impl Loaded {
     /// Hands out the programs, each verified and loaded.
     pub(super) fn into_programs(mut self) -> Result<Ebpf, DatapathError> {
         for (name, program) in self.ebpf.programs_mut() {
-            let program: &mut SchedClassifier =
-                program.try_into().map_err(|error: ProgramError| not_loaded(name, &error))?;
+            let program: &mut SchedClassifier = program
+                .try_into()
+                .map_err(|error: ProgramError| not_loaded(name, &error))?;
             program.load().map_err(|error| not_loaded(name, &error))?;
         }
         Ok(self.ebpf)
     }
+}
+
+/// Whether the kernel is this release or newer.
+pub(super) fn is_kernel(major: u8, minor: u8) -> bool {
+    KernelVersion::current().is_ok_and(|current| current >= KernelVersion::new(major, minor, 0))
 }
 
 fn not_loaded(name: &str, error: &ProgramError) -> DatapathError {
@@ -147,7 +155,11 @@ fn not_loaded(name: &str, error: &ProgramError) -> DatapathError {
 }
 
 fn refused(error: EbpfError) -> DatapathError {
-    let what = if matches!(error, EbpfError::MapError(_)) { "maps" } else { "programs" };
+    let what = if matches!(error, EbpfError::MapError(_)) {
+        "maps"
+    } else {
+        "programs"
+    };
     let mut reason = error.to_string();
     let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
@@ -171,8 +183,14 @@ mod tests {
     fn the_cycle_of_source_ports_visits_every_port_once() {
         for ports in [
             SourcePorts::default(),
-            SourcePorts { low: (10_240, 1), high: (61_000, 1) },
-            SourcePorts { low: (1024, 4096), high: (61_000, 0) },
+            SourcePorts {
+                low: (10_240, 1),
+                high: (61_000, 1),
+            },
+            SourcePorts {
+                low: (1024, 4096),
+                high: (61_000, 0),
+            },
         ] {
             let count = ports.count();
             let stride = ports.stride();
@@ -182,7 +200,10 @@ mod tests {
                 seen[(u64::from(position) * u64::from(stride) % u64::from(count)) as usize] = true;
             }
 
-            assert!(seen.iter().all(|seen| *seen), "{ports:?} with stride {stride}");
+            assert!(
+                seen.iter().all(|seen| *seen),
+                "{ports:?} with stride {stride}"
+            );
         }
     }
 }

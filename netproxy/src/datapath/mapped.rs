@@ -47,14 +47,31 @@ impl<T: Pod> Mapped<T> {
         } else {
             ProtFlags::PROT_READ
         };
-        let length = NonZeroUsize::new(entries as usize * Self::STRIDE)
-            .ok_or(DatapathError::Full { map: name, entries: 0, object: "everything".to_owned() })?;
+        let length =
+            NonZeroUsize::new(entries as usize * Self::STRIDE).ok_or(DatapathError::Full {
+                map: name,
+                entries: 0,
+                object: "everything".to_owned(),
+            })?;
         // SAFETY: a fresh mapping of the map's own memory, unmapped on drop.
         let memory = unsafe {
-            mmap(None, length, protection, MapFlags::MAP_SHARED, map.fd().as_fd(), 0)
+            mmap(
+                None,
+                length,
+                protection,
+                MapFlags::MAP_SHARED,
+                map.fd().as_fd(),
+                0,
+            )
         }
         .map_err(|errno| DatapathError::map(name, "mapped into memory")(errno.into()))?;
-        Ok(Self { name, memory: memory.cast(), entries, _map: map, _elements: PhantomData })
+        Ok(Self {
+            name,
+            memory: memory.cast(),
+            entries,
+            _map: map,
+            _elements: PhantomData,
+        })
     }
 
     /// Its name.
@@ -76,7 +93,9 @@ impl<T: Pod> Mapped<T> {
     /// Overwrites the element at `index`, which no reader may be using. False beyond the end.
     pub(super) fn set(&mut self, index: u32, value: T) -> bool {
         // SAFETY: as above.
-        self.pointer(index).map(|at| unsafe { at.write_volatile(value) }).is_some()
+        self.pointer(index)
+            .map(|at| unsafe { at.write_volatile(value) })
+            .is_some()
     }
 
     fn pointer(&self, index: u32) -> Option<*mut T> {
@@ -85,14 +104,20 @@ impl<T: Pod> Mapped<T> {
         }
         // SAFETY: in bounds, as just checked; the mapping is page aligned and the stride a
         // multiple of eight, which is the largest alignment a map value has.
-        Some(unsafe { self.memory.add(index as usize * Self::STRIDE) }.cast::<T>().as_ptr())
+        Some(
+            unsafe { self.memory.add(index as usize * Self::STRIDE) }
+                .cast::<T>()
+                .as_ptr(),
+        )
     }
 }
 
 impl Mapped<netproxy_common::Service> {
     /// Publishes `value` at `index`: one 8-byte store that makes all earlier writes visible first.
     pub(super) fn publish(&mut self, index: u32, value: netproxy_common::Service) -> bool {
-        let Some(at) = self.pointer(index) else { return false };
+        let Some(at) = self.pointer(index) else {
+            return false;
+        };
         // SAFETY: in bounds, aligned to eight bytes, and both sides access it as one word.
         let word = unsafe { AtomicU64::from_ptr(at.cast()) };
         word.store(bytemuck::cast(value), Ordering::Release);

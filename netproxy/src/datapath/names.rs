@@ -8,10 +8,17 @@ use crate::plan::PortKey;
 
 /// Writes the key; None: longer than Kubernetes admits.
 pub(super) fn encode(key: &PortKey) -> Option<Name> {
-    let PortKey { service, port, protocol, family } = key;
+    let PortKey {
+        service,
+        port,
+        protocol,
+        family,
+    } = key;
     let text = format!("{service}:{port}");
     let mut bytes = [0; NAME_BYTES];
-    bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+    bytes
+        .get_mut(..text.len())?
+        .copy_from_slice(text.as_bytes());
     Some(Name {
         text: bytes,
         protocol: protocol.number(),
@@ -25,7 +32,11 @@ pub(super) fn encode(key: &PortKey) -> Option<Name> {
 
 /// Reads it back; None: not something that `encode` wrote.
 pub(super) fn decode(name: &Name) -> Option<PortKey> {
-    let length = name.text.iter().position(|byte| *byte == 0).unwrap_or(NAME_BYTES);
+    let length = name
+        .text
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(NAME_BYTES);
     let text = str::from_utf8(&name.text[..length]).ok()?;
     let (service, port) = text.rsplit_once(':')?;
     let (namespace, service) = service.split_once('/')?;
@@ -57,7 +68,10 @@ mod tests {
     #[test]
     fn a_name_comes_back_as_it_was() {
         for port in ["", "http"] {
-            assert_eq!(encode(&key(port)).as_ref().and_then(decode), Some(key(port)));
+            assert_eq!(
+                encode(&key(port)).as_ref().and_then(decode),
+                Some(key(port))
+            );
         }
     }
 

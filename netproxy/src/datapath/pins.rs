@@ -28,7 +28,12 @@ struct Shape {
 }
 
 const fn shape<K, V>(name: &'static str, kind: MapType) -> Shape {
-    Shape { name, kind, key_bytes: size_of::<K>(), value_bytes: size_of::<V>() }
+    Shape {
+        name,
+        kind,
+        key_bytes: size_of::<K>(),
+        value_bytes: size_of::<V>(),
+    }
 }
 
 /// Every pinned map. What is not here (per-CPU scratch room) dies with the programs.
@@ -95,15 +100,25 @@ impl Pins {
                 source: errno.into(),
             })?;
         if !is_bpffs {
-            return Err(DatapathError::NotBpffs { path: self.bpffs.clone() });
+            return Err(DatapathError::NotBpffs {
+                path: self.bpffs.clone(),
+            });
         }
-        fs::create_dir_all(self.links())
-            .map_err(DatapathError::file(self.links(), "cannot make the directory"))
+        fs::create_dir_all(self.links()).map_err(DatapathError::file(
+            self.links(),
+            "cannot make the directory",
+        ))
     }
 
     /// Refuses pinned maps of another shape: the kernel would let us misread them.
     pub(super) fn check_shapes(&self) -> Result<(), DatapathError> {
-        for Shape { name, kind, key_bytes, value_bytes } in SHAPES {
+        for Shape {
+            name,
+            kind,
+            key_bytes,
+            value_bytes,
+        } in SHAPES
+        {
             let path = self.map(name);
             if !path.exists() {
                 continue;
@@ -138,7 +153,9 @@ impl Pins {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => {
-                return Err(DatapathError::file(&self.directory, "cannot be removed")(error));
+                return Err(DatapathError::file(&self.directory, "cannot be removed")(
+                    error,
+                ));
             }
         }
         if let Some(parent) = self.directory.parent() {

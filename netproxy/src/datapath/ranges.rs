@@ -15,8 +15,15 @@ pub(super) struct Ranges {
 
 impl Ranges {
     /// All slots from `first` to the array's end are free, but those in `taken` (start, length).
-    pub(super) fn new(first: u32, entries: u32, taken: impl IntoIterator<Item = (u32, u32)>) -> Self {
-        let mut taken: Vec<_> = taken.into_iter().filter(|(_, length)| *length > 0).collect();
+    pub(super) fn new(
+        first: u32,
+        entries: u32,
+        taken: impl IntoIterator<Item = (u32, u32)>,
+    ) -> Self {
+        let mut taken: Vec<_> = taken
+            .into_iter()
+            .filter(|(_, length)| *length > 0)
+            .collect();
         taken.sort_unstable();
         let mut free = BTreeMap::new();
         let mut next = first;
@@ -29,7 +36,10 @@ impl Ranges {
         if next < entries {
             free.insert(next, entries - next);
         }
-        Self { free, quarantine: Vec::new() }
+        Self {
+            free,
+            quarantine: Vec::new(),
+        }
     }
 
     /// A run of `length` slots; None: no free run is so long. A length of zero takes nothing.
@@ -37,8 +47,11 @@ impl Ranges {
         if length == 0 {
             return Some(0);
         }
-        let (start, free) =
-            self.free.iter().find(|(_, free)| **free >= length).map(|(start, free)| (*start, *free))?;
+        let (start, free) = self
+            .free
+            .iter()
+            .find(|(_, free)| **free >= length)
+            .map(|(start, free)| (*start, *free))?;
         self.free.remove(&start);
         if free > length {
             self.free.insert(start + length, free - length);
@@ -66,8 +79,11 @@ impl Ranges {
     }
 
     fn free_run(&mut self, mut start: u32, mut length: u32) {
-        if let Some((before, free)) =
-            self.free.range(..start).next_back().map(|(start, free)| (*start, *free))
+        if let Some((before, free)) = self
+            .free
+            .range(..start)
+            .next_back()
+            .map(|(start, free)| (*start, *free))
             && before + free == start
         {
             self.free.remove(&before);
@@ -103,7 +119,10 @@ mod tests {
     fn what_is_taken_at_adoption_is_never_handed_out() {
         let mut ranges = Ranges::new(1, 10, [(3, 2), (8, 1)]);
 
-        let runs: Vec<_> = [2, 3, 1].into_iter().map(|length| ranges.take(length)).collect();
+        let runs: Vec<_> = [2, 3, 1]
+            .into_iter()
+            .map(|length| ranges.take(length))
+            .collect();
 
         assert_eq!(runs, [Some(1), Some(5), Some(9)]);
         assert_eq!(ranges.take(1), None);

@@ -17,10 +17,21 @@ pub(super) struct ServiceIds {
 impl ServiceIds {
     /// Ids below `end`, of which `used` name services and `carried` are found in flows.
     pub(super) fn new(end: u32, used: &BTreeSet<u32>, carried: &FxHashSet<u32>) -> Self {
-        let retired: BTreeSet<u32> = carried.iter().copied().filter(|id| !used.contains(id)).collect();
+        let retired: BTreeSet<u32> = carried
+            .iter()
+            .copied()
+            .filter(|id| !used.contains(id))
+            .collect();
         let next = used.last().max(retired.last()).map_or(1, |last| last + 1);
-        let free = (1..next).filter(|id| !used.contains(id) && !retired.contains(id)).collect();
-        Self { next, end, free, retired }
+        let free = (1..next)
+            .filter(|id| !used.contains(id) && !retired.contains(id))
+            .collect();
+        Self {
+            next,
+            end,
+            free,
+            retired,
+        }
     }
 
     /// A fresh id, else the one that has been free for longest; None: all are in use.
@@ -65,8 +76,7 @@ mod tests {
 
     #[test]
     fn ids_found_in_flows_at_the_start_are_not_handed_out() {
-        let mut ids =
-            ServiceIds::new(6, &BTreeSet::from([1]), &FxHashSet::from_iter([1, 3]));
+        let mut ids = ServiceIds::new(6, &BTreeSet::from([1]), &FxHashSet::from_iter([1, 3]));
 
         let taken: Vec<_> = std::iter::from_fn(|| ids.take()).collect();
 

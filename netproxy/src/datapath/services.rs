@@ -62,7 +62,12 @@ pub(super) enum Put {
 
 impl Put {
     /// Counts itself; yields the number of endpoints written.
-    pub(super) fn count(self, written: &mut usize, unchanged: &mut usize, port: &WantedPort) -> usize {
+    pub(super) fn count(
+        self,
+        written: &mut usize,
+        unchanged: &mut usize,
+        port: &WantedPort,
+    ) -> usize {
         match self {
             Self::Unchanged => {
                 *unchanged += 1;
@@ -102,28 +107,43 @@ impl Services {
         let v6 = Mapped::new("ENDPOINTS_V6", loaded.take("ENDPOINTS_V6")?, true)?;
         let names = loaded.take("NAMES")?;
         let mut found = Vec::new();
-        batch::for_each(&names, |id: &u32, name: &Name| found.push((*id, names::decode(name))))
-            .map_err(DatapathError::map("NAMES", "read"))?;
+        batch::for_each(&names, |id: &u32, name: &Name| {
+            found.push((*id, names::decode(name)))
+        })
+        .map_err(DatapathError::map("NAMES", "read"))?;
         let mut by_key = FxHashMap::default();
         let mut by_service: BTreeMap<ObjectName, BTreeSet<PortKey>> = BTreeMap::new();
         let (mut taken_headers, mut taken_v4, mut taken_v6) = (Vec::new(), Vec::new(), Vec::new());
         for (id, key) in &found {
             let Some(key) = key else { continue };
             if let Some((index, range)) = live_range(&words, &headers, *id) {
-                let taken = if is_v6(&range) { &mut taken_v6 } else { &mut taken_v4 };
+                let taken = if is_v6(&range) {
+                    &mut taken_v6
+                } else {
+                    &mut taken_v4
+                };
                 taken_headers.push((index, 1));
                 taken.push((range.base, length(&range)));
             }
             by_key.insert(key.clone(), *id);
-            by_service.entry(key.service.clone()).or_default().insert(key.clone());
+            by_service
+                .entry(key.service.clone())
+                .or_default()
+                .insert(key.clone());
         }
         let used = found.iter().map(|(id, _)| *id).collect();
         Ok(Self {
             ids: ServiceIds::new(words.entries(), &used, carried),
             // Header zero means: not in use.
             free_headers: Ranges::new(1, headers.entries(), taken_headers),
-            v4: Slots { free: Ranges::new(0, v4.entries(), taken_v4), array: v4 },
-            v6: Slots { free: Ranges::new(0, v6.entries(), taken_v6), array: v6 },
+            v4: Slots {
+                free: Ranges::new(0, v4.entries(), taken_v4),
+                array: v4,
+            },
+            v6: Slots {
+                free: Ranges::new(0, v6.entries(), taken_v6),
+                array: v6,
+            },
             words,
             headers,
             names,
@@ -139,7 +159,12 @@ impl Services {
 
     /// The ports of a service that the maps hold.
     pub(super) fn ports_of(&self, name: &ObjectName) -> Vec<PortKey> {
-        self.by_service.get(name).into_iter().flatten().cloned().collect()
+        self.by_service
+            .get(name)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     /// The services that the maps hold.
@@ -182,7 +207,9 @@ impl Services {
 
     /// Forgets a service port; flows to its endpoints live on.
     pub(super) fn remove(&mut self, key: &PortKey) -> Result<(), DatapathError> {
-        let Some(id) = self.by_key.remove(key) else { return Ok(()) };
+        let Some(id) = self.by_key.remove(key) else {
+            return Ok(());
+        };
         if let Some(ports) = self.by_service.get_mut(&key.service) {
             ports.remove(key);
             if ports.is_empty() {
@@ -191,7 +218,13 @@ impl Services {
         }
         if let Some((index, range)) = live_range(&self.words, &self.headers, id) {
             let generation = self.generation(id).wrapping_add(1);
-            self.words.publish(id, Service { range: 0, generation });
+            self.words.publish(
+                id,
+                Service {
+                    range: 0,
+                    generation,
+                },
+            );
             self.retire(index, &range);
         }
         self.ids.release(id);
@@ -212,7 +245,10 @@ impl Services {
         batch::update(&self.names, &[(id, name)])
             .map_err(DatapathError::map("NAMES", "written"))?;
         self.by_key.insert(key.clone(), id);
-        self.by_service.entry(key.service.clone()).or_default().insert(key.clone());
+        self.by_service
+            .entry(key.service.clone())
+            .or_default()
+            .insert(key.clone());
         Ok(())
     }
 
@@ -257,7 +293,13 @@ impl Services {
         }
         self.headers.set(index, header(id, base, port));
         let generation = self.generation(id).wrapping_add(1);
-        self.words.publish(id, Service { range: index, generation });
+        self.words.publish(
+            id,
+            Service {
+                range: index,
+                generation,
+            },
+        );
         if let Some((index, range)) = old {
             self.retire(index, &range);
         }
@@ -270,7 +312,11 @@ impl Services {
 
     fn retire(&mut self, index: u32, range: &Range) {
         self.free_headers.retire(index, 1);
-        let free = if is_v6(range) { &mut self.v6.free } else { &mut self.v4.free };
+        let free = if is_v6(range) {
+            &mut self.v6.free
+        } else {
+            &mut self.v4.free
+        };
         free.retire(range.base, length(range));
     }
 
@@ -297,7 +343,9 @@ pub(super) fn live_range(
     id: u32,
 ) -> Option<(u32, Range)> {
     let word = words.get(id).filter(|word| word.range != 0)?;
-    let range = headers.get(word.range).filter(|range| range.service == id)?;
+    let range = headers
+        .get(word.range)
+        .filter(|range| range.service == id)?;
     Some((word.range, range))
 }
 
@@ -316,7 +364,9 @@ fn is_filled<A: Encode>(array: &Mapped<Endpoint<A>>, base: u32, wanted: &[Endpoi
 where
     Endpoint<A>: bytemuck::Pod,
 {
-    (base..).zip(wanted).all(|(slot, endpoint)| array.get(slot) == Some(*endpoint))
+    (base..)
+        .zip(wanted)
+        .all(|(slot, endpoint)| array.get(slot) == Some(*endpoint))
 }
 
 fn header(id: u32, base: u32, port: &WantedPort) -> Range {
@@ -358,5 +408,9 @@ fn wait_for_grace_period() -> std::io::Result<()> {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
     // SAFETY: no pointers.
     let outcome = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    if outcome == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    if outcome == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
 }

@@ -1,0 +1,355 @@
+//! Programs on devices: tcx with pinned links, clsact filters where the kernel has no tcx.
+//!
+//! First at ingress and last at egress. A new process replaces the program of each link in one
+//! step; no packet passes without a program.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::{fs, io};
+
+use aya::Ebpf;
+use aya::maps::MapData;
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::tc::{
+    NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact,
+};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use netproxy_common::Device;
+use tracing::{debug, info};
+
+use super::load::{Loaded, is_kernel};
+use super::{DatapathError, Pins, batch};
+use crate::node::Attachment;
+
+/// How programs are attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum AttachMode {
+    /// tcx where the kernel has it (6.6), else clsact.
+    #[default]
+    Auto,
+    /// tcx links, pinned.
+    Tcx,
+    /// Filters on the clsact qdisc.
+    Clsact,
+}
+
+/// One hook of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Direction {
+    Ingress,
+    Egress,
+}
+
+impl Direction {
+    const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+
+    const fn attach_type(self) -> TcAttachType {
+        match self {
+            Self::Ingress => TcAttachType::Ingress,
+            Self::Egress => TcAttachType::Egress,
+        }
+    }
+
+    fn order(self) -> LinkOrder {
+        match self {
+            Self::Ingress => LinkOrder::first(),
+            Self::Egress => LinkOrder::last(),
+        }
+    }
+
+    /// Filters run in the order of their priorities.
+    const fn priority(self) -> u16 {
+        match self {
+            Self::Ingress => 1,
+            Self::Egress => u16::MAX - 1,
+        }
+    }
+
+    const fn program(self, has_link_layer: bool) -> &'static str {
+        match (self, has_link_layer) {
+            (Self::Ingress, true) => "tc_ingress",
+            (Self::Ingress, false) => "tc_ingress_l3",
+            (Self::Egress, true) => "tc_egress",
+            (Self::Egress, false) => "tc_egress_l3",
+        }
+    }
+}
+
+/// The filters' handle, by which a later process finds them: `np`.
+const HANDLE: u16 = 0x6e70;
+
+/// The devices that programs are attached to.
+#[derive(Debug)]
+pub(super) struct Devices {
+    ebpf: Ebpf,
+    map: MapData,
+    pins: Pins,
+    uses_tcx: bool,
+    attached: BTreeMap<u32, Attachment>,
+}
+
+impl Devices {
+    /// Verifies and loads the programs. Links of an earlier process stay as they are until
+    /// [`Self::set`] names their devices.
+    pub(super) fn adopt(
+        mut loaded: Loaded,
+        pins: &Pins,
+        mode: AttachMode,
+    ) -> Result<Self, DatapathError> {
+        let map = loaded.take("DEVICES")?;
+        let uses_tcx = match mode {
+            AttachMode::Auto => is_kernel(6, 6),
+            AttachMode::Tcx => true,
+            AttachMode::Clsact => false,
+        };
+        let ebpf = loaded.into_programs()?;
+        Ok(Self {
+            ebpf,
+            map,
+            pins: pins.clone(),
+            uses_tcx,
+            attached: BTreeMap::new(),
+        })
+    }
+
+    /// Attaches to these devices, lets go of all others.
+    pub(super) fn set(&mut self, wanted: &[Attachment]) -> Result<(), DatapathError> {
+        self.let_go(wanted)?;
+        let mut first_error = None;
+        for attachment in wanted {
+            if self.attached.get(&attachment.ifindex) == Some(attachment) {
+                continue;
+            }
+            if let Err(error) = self.put(attachment) {
+                first_error.get_or_insert(error);
+            }
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    fn put(&mut self, attachment: &Attachment) -> Result<(), DatapathError> {
+        // First what the programs read, then the programs.
+        batch::update(&self.map, &[(attachment.ifindex, attachment.device())])
+            .map_err(DatapathError::map("DEVICES", "written"))?;
+        let known = self.attached.get(&attachment.ifindex);
+        let is_hooked =
+            known.is_some_and(|known| known.has_link_layer == attachment.has_link_layer);
+        if !is_hooked {
+            for direction in Direction::BOTH {
+                self.hook(attachment, direction)?;
+            }
+            info!(
+                device = attachment.name, kind = ?attachment.kind,
+                by = if self.uses_tcx { "tcx" } else { "clsact" }, "device attached"
+            );
+        }
+        self.attached.insert(attachment.ifindex, attachment.clone());
+        Ok(())
+    }
+
+    /// Removes what belongs to devices that are not wanted, or are gone.
+    fn let_go(&mut self, wanted: &[Attachment]) -> Result<(), DatapathError> {
+        let is_wanted = |ifindex: u32| wanted.iter().any(|device| device.ifindex == ifindex);
+        for (path, ifindex) in pinned_links(&self.pins)? {
+            if !is_wanted(ifindex) {
+                unpin(path)?;
+            }
+        }
+        let gone: Vec<_> = self
+            .attached
+            .values()
+            .filter(|known| !is_wanted(known.ifindex))
+            .cloned()
+            .collect();
+        for known in gone {
+            if !self.uses_tcx {
+                detach_filters(&known.name);
+            }
+            debug!(device = known.name, "device let go");
+            self.attached.remove(&known.ifindex);
+        }
+        let mut stale = Vec::new();
+        batch::for_each(&self.map, |ifindex: &u32, _: &Device| {
+            if !is_wanted(*ifindex) {
+                stale.push(*ifindex);
+            }
+        })
+        .map_err(DatapathError::map("DEVICES", "read"))?;
+        batch::delete(&self.map, &stale).map_err(DatapathError::map("DEVICES", "written"))
+    }
+
+    fn hook(&mut self, attachment: &Attachment, direction: Direction) -> Result<(), DatapathError> {
+        let failed = |reason: String| DatapathError::Attach {
+            device: attachment.name.clone(),
+            direction: direction.name(),
+            reason,
+        };
+        let name = direction.program(attachment.has_link_layer);
+        let program: &mut SchedClassifier = self
+            .ebpf
+            .program_mut(name)
+            .ok_or_else(|| failed(format!("the compiled programs contain no {name}")))?
+            .try_into()
+            .map_err(|error: ProgramError| failed(error.to_string()))?;
+        if self.uses_tcx {
+            let pin =
+                self.pins
+                    .links()
+                    .join(format!("{}-{}", attachment.ifindex, direction.name()));
+            hook_tcx(program, attachment, direction, &pin)
+        } else {
+            hook_clsact(program, attachment, direction)
+        }
+        .map_err(failed)
+    }
+}
+
+/// Replaces the program of the pinned link, or makes a link and pins it.
+fn hook_tcx(
+    program: &mut SchedClassifier,
+    attachment: &Attachment,
+    direction: Direction,
+    pin: &PathBuf,
+) -> Result<(), String> {
+    let text = |error: &dyn std::error::Error| describe(error);
+    if let Ok(pinned) = PinnedLink::from_pin(pin) {
+        let link = SchedClassifierLink::try_from(FdLink::from(pinned)).map_err(|e| text(&e))?;
+        match program.attach_to_link(link) {
+            Ok(id) => {
+                // The pin keeps it.
+                return program.take_link(id).map(drop).map_err(|e| text(&e));
+            }
+            // The device it belonged to is gone, and this one has its number.
+            Err(error) => debug!(device = attachment.name, %error, "a stale link is replaced"),
+        }
+        fs::remove_file(pin).map_err(|e| text(&e))?;
+    }
+    let id = program
+        .attach_with_options(
+            &attachment.name,
+            direction.attach_type(),
+            TcAttachOptions::TcxOrder(direction.order()),
+        )
+        .map_err(|e| text(&e))?;
+    let link = program.take_link(id).map_err(|e| text(&e))?;
+    let link = FdLink::try_from(link).map_err(|e| text(&e))?;
+    link.pin(pin).map(drop).map_err(|e| text(&e))
+}
+
+/// Replaces the program of our filter, or adds the filter.
+fn hook_clsact(
+    program: &mut SchedClassifier,
+    attachment: &Attachment,
+    direction: Direction,
+) -> Result<(), String> {
+    let handle = TcHandle::new(0, HANDLE);
+    let priority = direction.priority();
+    if let Err(error) = qdisc_add_clsact(&attachment.name) {
+        debug!(device = attachment.name, %error, "clsact is there already");
+    }
+    let known = SchedClassifierLink::attached(
+        &attachment.name,
+        direction.attach_type(),
+        priority,
+        handle,
+        None,
+    )
+    .map_err(|e| describe(&e))?;
+    let id = program.attach_to_link(known).or_else(|_| {
+        program.attach_with_options(
+            &attachment.name,
+            direction.attach_type(),
+            TcAttachOptions::Netlink(NlOptions {
+                priority,
+                handle,
+                ..NlOptions::default()
+            }),
+        )
+    });
+    let link = program
+        .take_link(id.map_err(|e| describe(&e))?)
+        .map_err(|e| describe(&e))?;
+    // Dropping it would remove the filter, which is to outlive this process.
+    std::mem::forget(link);
+    Ok(())
+}
+
+/// Removes our filters from a device; it may be gone, and they with it.
+fn detach_filters(device: &str) {
+    use aya::programs::Link as _;
+    for direction in Direction::BOTH {
+        let link = SchedClassifierLink::attached(
+            device,
+            direction.attach_type(),
+            direction.priority(),
+            TcHandle::new(0, HANDLE),
+            None,
+        );
+        if let Ok(link) = link
+            && let Err(error) = link.detach()
+        {
+            debug!(device, direction = direction.name(), %error, "no filter to remove");
+        }
+    }
+}
+
+/// Removes every link and filter.
+pub(super) fn detach_all(pins: &Pins) -> Result<(), DatapathError> {
+    for (path, _) in pinned_links(pins)? {
+        unpin(path)?;
+    }
+    for interface in nix::net::if_::if_nameindex()
+        .map_err(|errno| DatapathError::file("/sys/class/net", "cannot be listed")(errno.into()))?
+        .iter()
+    {
+        if let Ok(name) = interface.name().to_str() {
+            detach_filters(name);
+        }
+    }
+    Ok(())
+}
+
+/// The pinned links with the device index in their name.
+fn pinned_links(pins: &Pins) -> Result<Vec<(PathBuf, u32)>, DatapathError> {
+    let directory = pins.links();
+    let entries = match fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(DatapathError::file(directory, "cannot be listed")(error)),
+    };
+    Ok(entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let (ifindex, _) = name.to_str()?.split_once('-')?;
+            Some((entry.path(), ifindex.parse().ok()?))
+        })
+        .collect())
+}
+
+/// The last reference to a link: the program is detached.
+fn unpin(path: PathBuf) -> Result<(), DatapathError> {
+    match fs::remove_file(&path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(DatapathError::file(path, "cannot be removed")(error)),
+    }
+}
+
+/// The error with its causes.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

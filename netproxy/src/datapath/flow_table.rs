@@ -1,0 +1,212 @@
+//! The flow table as user space sees it: listing, expiry, which service ids flows carry.
+
+use std::net::SocketAddr;
+
+use aya::maps::MapData;
+use netproxy_common::flow::FlowFlags;
+use netproxy_common::{Flow, FlowKey, FlowKind, FlowState, Ipv4, Ipv6};
+use nix::time::{ClockId, clock_gettime};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::encode::Encode;
+use super::{DatapathError, Pins, batch};
+use crate::model::Protocol;
+
+/// One flow, seen from its client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowEntry {
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The client.
+    pub client: SocketAddr,
+    /// What the client asked for.
+    pub frontend: SocketAddr,
+    /// Who answers.
+    pub endpoint: SocketAddr,
+    /// Who the endpoint sees as client.
+    pub source: SocketAddr,
+    /// How it is translated.
+    pub kind: FlowKind,
+    /// Where it is in its life.
+    pub state: FlowState,
+    /// Whether it is in the tier that nothing evicts.
+    pub is_assured: bool,
+    /// The service's id.
+    pub service: u32,
+    /// Seconds until it expires unless a packet comes; zero when it is past its deadline.
+    pub expires_s: u32,
+}
+
+/// The four flow maps.
+#[derive(Debug)]
+pub struct FlowTable {
+    v4: Tiers,
+    v6: Tiers,
+}
+
+#[derive(Debug)]
+struct Tiers {
+    assured: Tier,
+    pending: Tier,
+}
+
+#[derive(Debug)]
+struct Tier {
+    name: &'static str,
+    map: MapData,
+}
+
+impl FlowTable {
+    /// Opens the pinned maps.
+    pub fn open(pins: &Pins) -> Result<Self, DatapathError> {
+        let tier = |name: &'static str| {
+            let map = MapData::from_pin(pins.map(name)).map_err(|error| {
+                DatapathError::map(name, "opened")(std::io::Error::other(error))
+            })?;
+            Ok::<_, DatapathError>(Tier { name, map })
+        };
+        Ok(Self {
+            v4: Tiers {
+                assured: tier("FLOWS_V4")?,
+                pending: tier("PENDING_V4")?,
+            },
+            v6: Tiers {
+                assured: tier("FLOWS_V6")?,
+                pending: tier("PENDING_V6")?,
+            },
+        })
+    }
+
+    /// Every live flow.
+    pub fn list(&self) -> Result<Vec<FlowEntry>, DatapathError> {
+        let now_s = now_s();
+        let mut flows = Vec::new();
+        self.v4.list::<Ipv4>(now_s, &mut flows)?;
+        self.v6.list::<Ipv6>(now_s, &mut flows)?;
+        flows.sort_by_key(|flow| (flow.client, flow.frontend));
+        Ok(flows)
+    }
+
+    /// The service ids that flows carry.
+    pub(super) fn services_in_use(&self) -> Result<FxHashSet<u32>, DatapathError> {
+        let mut in_use = FxHashSet::default();
+        for tier in [&self.v4.assured, &self.v4.pending] {
+            tier.for_each(|_: &FlowKey<Ipv4>, flow: &Flow<Ipv4>| {
+                in_use.insert(flow.service);
+            })?;
+        }
+        for tier in [&self.v6.assured, &self.v6.pending] {
+            tier.for_each(|_: &FlowKey<Ipv6>, flow: &Flow<Ipv6>| {
+                in_use.insert(flow.service);
+            })?;
+        }
+        Ok(in_use)
+    }
+
+    /// Removes pairs past their deadline; fills `in_use` with the service ids of the others.
+    pub(super) fn expire(&self, in_use: &mut FxHashSet<u32>) -> Result<usize, DatapathError> {
+        let now_s = now_s();
+        Ok(self.v4.expire::<Ipv4>(now_s, in_use)? + self.v6.expire::<Ipv6>(now_s, in_use)?)
+    }
+}
+
+impl Tiers {
+    fn list<A: Encode>(&self, now_s: u32, flows: &mut Vec<FlowEntry>) -> Result<(), DatapathError>
+    where
+        FlowKey<A>: bytemuck::Pod,
+        Flow<A>: bytemuck::Pod,
+    {
+        for (tier, is_assured) in [(&self.assured, true), (&self.pending, false)] {
+            tier.for_each(|key: &FlowKey<A>, flow: &Flow<A>| {
+                if let Some(entry) = entry(key, flow, is_assured, now_s) {
+                    flows.push(entry);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A pair lives as long as its longer half: one half past its deadline is kept while the
+    /// other is alive, as the programs see it.
+    fn expire<A: Encode>(
+        &self,
+        now_s: u32,
+        in_use: &mut FxHashSet<u32>,
+    ) -> Result<usize, DatapathError>
+    where
+        FlowKey<A>: bytemuck::Pod,
+        Flow<A>: bytemuck::Pod,
+    {
+        let mut expired = 0;
+        for tier in [&self.assured, &self.pending] {
+            let mut past: FxHashMap<FlowKey<A>, FlowKey<A>> = FxHashMap::default();
+            tier.for_each(|key: &FlowKey<A>, flow: &Flow<A>| {
+                if flow.deadline_s < now_s {
+                    past.insert(*key, flow.partner_key(key));
+                } else {
+                    in_use.insert(flow.service);
+                }
+            })?;
+            let mut gone = Vec::new();
+            for (key, partner) in &past {
+                if past.contains_key(partner) || !tier.is_alive::<A>(partner, now_s)? {
+                    gone.push(*key);
+                }
+            }
+            batch::delete(&tier.map, &gone).map_err(DatapathError::map(tier.name, "written"))?;
+            expired += gone.len();
+        }
+        Ok(expired)
+    }
+}
+
+impl Tier {
+    fn for_each<K: bytemuck::Pod, V: bytemuck::Pod>(
+        &self,
+        visit: impl FnMut(&K, &V),
+    ) -> Result<(), DatapathError> {
+        batch::for_each(&self.map, visit).map_err(DatapathError::map(self.name, "read"))
+    }
+
+    fn is_alive<A: Encode>(&self, key: &FlowKey<A>, now_s: u32) -> Result<bool, DatapathError>
+    where
+        FlowKey<A>: bytemuck::Pod,
+        Flow<A>: bytemuck::Pod,
+    {
+        let flow: Option<Flow<A>> =
+            batch::look_up(&self.map, key).map_err(DatapathError::map(self.name, "read"))?;
+        Ok(flow.is_some_and(|flow| flow.deadline_s >= now_s))
+    }
+}
+
+/// Seconds of `CLOCK_MONOTONIC`, the clock of deadlines.
+fn now_s() -> u32 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .ok()
+        .and_then(|now| u32::try_from(now.tv_sec()).ok())
+        .unwrap_or(0)
+}
+
+/// The flow of a forward half; None for reply halves.
+fn entry<A: Encode>(
+    key: &FlowKey<A>,
+    flow: &Flow<A>,
+    is_assured: bool,
+    now_s: u32,
+) -> Option<FlowEntry> {
+    if flow.has(FlowFlags::REPLY) {
+        return None;
+    }
+    Some(FlowEntry {
+        protocol: Protocol::from_number(key.protocol)?,
+        client: SocketAddr::new(key.source.to_ip(), key.source_port.get()),
+        frontend: SocketAddr::new(key.destination.to_ip(), key.destination_port.get()),
+        endpoint: SocketAddr::new(flow.destination.to_ip(), flow.destination_port.get()),
+        source: SocketAddr::new(flow.source.to_ip(), flow.source_port.get()),
+        kind: FlowKind::from_u8(flow.kind)?,
+        state: FlowState::from_u8(flow.state)?,
+        is_assured,
+        service: flow.service,
+        expires_s: flow.deadline_s.saturating_sub(now_s),
+    })
+}

@@ -1,0 +1,140 @@
+//! Looking at pinned maps without changing anything: for tools, with or without an agent.
+
+use std::collections::BTreeMap;
+
+use aya::maps::MapData;
+use netproxy_common::{Device, Endpoint, Ipv4, Ipv6, Name, Range, Service};
+
+use super::encode::Encode;
+use super::frontends::{self, FrontendEntry};
+use super::mapped::Mapped;
+use super::services::{self, EndpointEntry, ServiceEntry};
+use super::{Counters, DatapathError, FlowTable, Pins, batch, names};
+use crate::model::Family;
+
+/// A read-only view of a datapath.
+#[derive(Debug)]
+pub struct View {
+    pins: Pins,
+    words: Mapped<Service>,
+    headers: Mapped<Range>,
+    v4: Mapped<Endpoint<Ipv4>>,
+    v6: Mapped<Endpoint<Ipv6>>,
+}
+
+impl View {
+    /// Opens the pinned maps.
+    ///
+    /// # Errors
+    /// [`DatapathError::Absent`] where nothing is pinned.
+    pub fn open(pins: &Pins) -> Result<Self, DatapathError> {
+        if !pins.map("SERVICES").exists() {
+            return Err(DatapathError::Absent {
+                path: pins.directory().to_owned(),
+            });
+        }
+        pins.check_shapes()?;
+        Ok(Self {
+            words: Mapped::new("SERVICES", map(pins, "SERVICES")?, false)?,
+            headers: Mapped::new("RANGES", map(pins, "RANGES")?, false)?,
+            v4: Mapped::new("ENDPOINTS_V4", map(pins, "ENDPOINTS_V4")?, false)?,
+            v6: Mapped::new("ENDPOINTS_V6", map(pins, "ENDPOINTS_V6")?, false)?,
+            pins: pins.clone(),
+        })
+    }
+
+    /// Every service port by id.
+    pub fn services(&self) -> Result<BTreeMap<u32, ServiceEntry>, DatapathError> {
+        let mut entries = BTreeMap::new();
+        batch::for_each(&map(&self.pins, "NAMES")?, |id: &u32, name: &Name| {
+            let Some(key) = names::decode(name) else {
+                return;
+            };
+            let Some((_, range)) = services::live_range(&self.words, &self.headers, *id) else {
+                return;
+            };
+            let generation = self.words.get(*id).map_or(0, |word| word.generation);
+            entries.insert(
+                *id,
+                ServiceEntry {
+                    id: *id,
+                    key,
+                    generation,
+                    range,
+                },
+            );
+        })
+        .map_err(DatapathError::map("NAMES", "read"))?;
+        Ok(entries)
+    }
+
+    /// The endpoints of a service port, segment after segment.
+    #[must_use]
+    pub fn endpoints(&self, service: &ServiceEntry) -> Vec<EndpointEntry> {
+        if services::is_v6(&service.range) {
+            endpoints(&self.v6, &service.range)
+        } else {
+            endpoints(&self.v4, &service.range)
+        }
+    }
+
+    /// Every frontend.
+    pub fn frontends(&self) -> Result<Vec<FrontendEntry>, DatapathError> {
+        let mut entries = Vec::new();
+        let v4 = map(&self.pins, "FRONTENDS_V4")?;
+        frontends::read::<Ipv4>("FRONTENDS_V4", &v4, Family::V4, |place, claim| {
+            entries.push(frontends::entry(place, claim));
+        })?;
+        let v6 = map(&self.pins, "FRONTENDS_V6")?;
+        frontends::read::<Ipv6>("FRONTENDS_V6", &v6, Family::V6, |place, claim| {
+            entries.push(frontends::entry(place, claim));
+        })?;
+        entries.sort_by_key(|entry| (entry.service, entry.kind, entry.address, entry.port));
+        Ok(entries)
+    }
+
+    /// The flow table.
+    pub fn flows(&self) -> Result<FlowTable, DatapathError> {
+        FlowTable::open(&self.pins)
+    }
+
+    /// The counters.
+    pub fn counters(&self) -> Result<Counters, DatapathError> {
+        Counters::open(&self.pins)
+    }
+
+    /// The devices by ifindex.
+    pub fn devices(&self) -> Result<BTreeMap<u32, Device>, DatapathError> {
+        let mut devices = BTreeMap::new();
+        batch::for_each(
+            &map(&self.pins, "DEVICES")?,
+            |ifindex: &u32, device: &Device| {
+                devices.insert(*ifindex, *device);
+            },
+        )
+        .map_err(DatapathError::map("DEVICES", "read"))?;
+        Ok(devices)
+    }
+}
+
+fn endpoints<A: Encode>(array: &Mapped<Endpoint<A>>, range: &Range) -> Vec<EndpointEntry>
+where
+    Endpoint<A>: bytemuck::Pod,
+{
+    (0..services::length(range))
+        .filter_map(|offset| {
+            let endpoint = array.get(range.base.checked_add(offset)?)?;
+            Some(EndpointEntry {
+                address: endpoint.address.to_ip(),
+                port: endpoint.port.get(),
+                is_local: endpoint.flags & netproxy_common::EndpointFlags::LOCAL != 0,
+                segment: range.segment_ends.iter().position(|end| offset < *end)?,
+            })
+        })
+        .collect()
+}
+
+fn map(pins: &Pins, name: &'static str) -> Result<MapData, DatapathError> {
+    MapData::from_pin(pins.map(name))
+        .map_err(|error| DatapathError::map(name, "opened")(std::io::Error::other(error)))
+}
