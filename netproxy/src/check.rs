@@ -23,7 +23,7 @@ use std::path::PathBuf;
 pub use cgroup::find_cgroup2;
 pub use finding::{Finding, Level};
 use machine::Machine;
-pub use ports::free_source_ports;
+pub use ports::{free_source_ports, read_free_source_ports};
 
 /// Where to look, and what the agent is going to be told.
 #[derive(Clone, Debug)]

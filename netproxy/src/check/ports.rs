@@ -3,6 +3,7 @@
 
 use std::num::ParseIntError;
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use super::Finding;
 use super::machine::Machine;
@@ -33,6 +34,15 @@ pub fn free_source_ports(local: &Ports, reserved: &[Ports], node_ports: &Ports) 
     free.chunk_by(|left, right| left + 1 == *right)
         .filter_map(|run| Some(*run.first()?..=*run.last()?))
         .collect()
+}
+
+/// As [`free_source_ports`], for the machine whose `/proc` this is.
+///
+/// # Errors
+/// Which setting cannot be read, and why.
+pub fn read_free_source_ports(proc: &Path, node_ports: &Ports) -> Result<Vec<Ports>, String> {
+    let (local, reserved) = read(&Machine::new(proc, Path::new("/sys")))?;
+    Ok(free_source_ports(&local, &reserved, node_ports))
 }
 
 pub(super) fn check(machine: &Machine, node_ports: &Ports) -> Vec<Finding> {

@@ -1,6 +1,7 @@
 //! Loading the programs: constants by kernel, maps from their pins or new.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use aya::maps::{Map, MapData};
 use aya::programs::{ProgramError, SchedClassifier};
@@ -39,6 +40,18 @@ impl Default for SourcePorts {
 }
 
 impl SourcePorts {
+    /// The two longest of several runs of ports.
+    #[must_use]
+    pub fn longest(runs: &[RangeInclusive<u16>]) -> Self {
+        let mut runs: Vec<_> = runs
+            .iter()
+            .filter_map(|run| Some((*run.start(), u16::try_from(run.len()).ok()?)))
+            .collect();
+        runs.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let mut runs = runs.into_iter();
+        Self { low: runs.next().unwrap_or_default(), high: runs.next().unwrap_or_default() }
+    }
+
     fn count(self) -> u32 {
         u32::from(self.low.1) + u32::from(self.high.1)
     }

@@ -1,0 +1,270 @@
+//! The agent: one task that owns the store and the datapath, and carries every change from the
+//! source and the node's network into the maps.
+//!
+//! Nothing is removed before everything has been listed. Changes that arrive while others are
+//! being applied are applied together, in one pass. What could not be applied is tried again.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, error, info, warn};
+
+use crate::datapath::{Applied, Datapath, DatapathError, DatapathOptions};
+use crate::model::{Change, Label, ObjectName};
+use crate::node::{self, DevicePatterns, NodeError, NodeNetwork};
+use crate::source::{Source, SourceError, SourceHealth};
+use crate::store::Store;
+
+/// How many changes may wait while others are being applied.
+const WAITING_CHANGES: usize = 16_384;
+/// How often flows past their deadline are removed.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the whole state is compared with what the kernel holds.
+const COMPARISON_INTERVAL: Duration = Duration::from_secs(60);
+/// How long to wait before trying again what the kernel refused, first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+
+/// How to run the agent.
+#[derive(Clone, Debug)]
+pub struct AgentOptions {
+    /// This node's name.
+    pub node_name: Label,
+    /// Where objects come from.
+    pub source: Source,
+    /// Which devices may be attached.
+    pub devices: DevicePatterns,
+    /// The datapath.
+    pub datapath: DatapathOptions,
+}
+
+/// Why the agent cannot go on.
+#[derive(Debug, Error)]
+pub enum AgentError {
+    /// The datapath cannot be opened.
+    #[error(transparent)]
+    Datapath(#[from] DatapathError),
+    /// The node's network cannot be watched.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The source is configured wrongly.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A task of the agent ended by itself.
+    #[error("the {0} ended without a reason; this is a bug in netproxy, please report it")]
+    Ended(&'static str),
+}
+
+/// Runs until `stop`. The datapath stays in force afterwards.
+pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), AgentError> {
+    let AgentOptions { node_name, source, devices, datapath } = options;
+    let tasks = TaskTracker::new();
+    // Tasks end with the agent, however it ends.
+    let stop = stop.child_token();
+    let _guard = stop.clone().drop_guard();
+    let network = node::watch(&tasks, stop.clone()).await?;
+    let datapath = Datapath::open(&datapath)?;
+    let (sender, changes) = mpsc::channel(WAITING_CHANGES);
+    let (health, _) = watch::channel(SourceHealth::Listing);
+    let source = tokio::spawn(source.run(node_name.clone(), sender, health, stop.clone()));
+    let agent = Agent {
+        store: Store::on_node(node_name),
+        datapath,
+        patterns: devices,
+        has_started: false,
+        refused: BTreeSet::new(),
+        retry: RETRY.0,
+    };
+    let outcome = tokio::select! {
+        outcome = agent.follow(changes, network, stop.clone()) => outcome,
+        ended = source => match ended {
+            Ok(Ok(())) if stop.is_cancelled() => Ok(()),
+            Ok(Ok(())) | Err(_) => Err(AgentError::Ended("source")),
+            Ok(Err(error)) => Err(error.into()),
+        },
+    };
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    outcome
+}
+
+struct Agent {
+    store: Store,
+    datapath: Datapath,
+    patterns: DevicePatterns,
+    /// Whether everything has been applied once.
+    has_started: bool,
+    /// Services that the kernel refused.
+    refused: BTreeSet<ObjectName>,
+    /// How long to wait before they are tried again.
+    retry: Duration,
+}
+
+impl Agent {
+    async fn follow(
+        mut self,
+        mut changes: mpsc::Receiver<Change>,
+        mut network: watch::Receiver<Arc<NodeNetwork>>,
+        stop: CancellationToken,
+    ) -> Result<(), AgentError> {
+        let mut expiry = interval(EXPIRY_INTERVAL);
+        let mut comparison = interval(COMPARISON_INTERVAL);
+        for interval in [&mut expiry, &mut comparison] {
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
+        let mut received = Vec::new();
+        let mut retry_at = None;
+        let first = network.borrow_and_update().clone();
+        self.look_at_network(&first);
+        info!("agent running; waiting for the complete lists of services, endpoints and this node");
+        loop {
+            let is_due = async {
+                match retry_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                count = changes.recv_many(&mut received, WAITING_CHANGES) => {
+                    if count == 0 {
+                        return Err(AgentError::Ended("source"));
+                    }
+                    let node = self.store.node().cloned();
+                    received.drain(..).for_each(|change| self.store.apply(change));
+                    if self.store.is_complete() {
+                        if !self.has_started || self.store.node() != node.as_ref() {
+                            let network = network.borrow().clone();
+                            self.look_at_network(&network);
+                        }
+                        self.bring_up_to_date();
+                    }
+                }
+                changed = network.changed() => {
+                    if changed.is_err() {
+                        return Err(AgentError::Ended("watch of the node's network"));
+                    }
+                    let network = network.borrow_and_update().clone();
+                    self.look_at_network(&network);
+                }
+                _ = expiry.tick() => self.expire_flows(),
+                _ = comparison.tick() => self.compare(),
+                () = is_due => self.apply(BTreeSet::new()),
+            }
+            retry_at = self.next_retry(retry_at);
+        }
+        info!("agent stopped; the datapath stays in force");
+        Ok(())
+    }
+
+    /// Devices and addresses. What fails is logged and tried again with the next change or
+    /// comparison.
+    fn look_at_network(&mut self, network: &NodeNetwork) {
+        let node_addresses: Vec<IpAddr> =
+            self.store.node().map(|node| node.addresses.clone()).unwrap_or_default();
+        let devices = node::attachments(network, &self.patterns, &node_addresses);
+        if let Err(error) = self.datapath.set_devices(&devices) {
+            // A device may vanish between its listing and here; then it is listed as gone next.
+            warn!(%error, "a device is not served");
+        }
+        if !self.store.is_complete() {
+            // The addresses of an earlier process stay in force until the Node is known.
+            return;
+        }
+        let own = network.node_addresses();
+        let node_ports =
+            if node_addresses.is_empty() { own.clone() } else { node_addresses.into_iter().collect() };
+        if let Err(error) = self.datapath.set_node_addresses(&own, &node_ports) {
+            error!(%error, "NodePorts may not answer on every address");
+        }
+    }
+
+    /// Applies what has changed; the first time, everything, and removes what is not wanted.
+    fn bring_up_to_date(&mut self) {
+        let mut names: BTreeSet<ObjectName> = self.store.take_dirty().into_iter().collect();
+        if !self.has_started {
+            self.has_started = true;
+            names.extend(self.datapath.service_names());
+            names.extend(self.store.services().map(|service| service.name.clone()));
+        }
+        if !names.is_empty() {
+            self.apply(names);
+        }
+    }
+
+    /// Compares everything with what the kernel holds, and repairs it.
+    fn compare(&mut self) {
+        if !self.has_started {
+            return;
+        }
+        let mut names = self.datapath.service_names();
+        names.extend(self.store.services().map(|service| service.name.clone()));
+        let Applied { written, removed, .. } = self.apply(names);
+        if written + removed > 0 {
+            warn!(written, removed, "the maps had drifted from the wanted state and were repaired");
+        }
+    }
+
+    /// Brings these services, and those refused before, to the wanted state.
+    fn apply(&mut self, mut names: BTreeSet<ObjectName>) -> Applied {
+        names.append(&mut self.refused);
+        let began = Instant::now();
+        let wanted: Vec<_> =
+            names.iter().map(|name| (name.clone(), self.store.plan(name))).collect();
+        match self.datapath.apply(&wanted) {
+            Ok(applied) => {
+                self.retry = RETRY.0;
+                report(&applied, names.len(), began.elapsed());
+                applied
+            }
+            Err(error) => {
+                self.refused = names;
+                error!(%error, services = self.refused.len(), retry = ?self.retry, "not everything could be applied");
+                Applied::default()
+            }
+        }
+    }
+
+    /// When what was refused is tried again; each time later than the last.
+    fn next_retry(
+        &mut self,
+        planned: Option<tokio::time::Instant>,
+    ) -> Option<tokio::time::Instant> {
+        if self.refused.is_empty() {
+            return None;
+        }
+        let now = tokio::time::Instant::now();
+        planned.filter(|at| *at > now).or_else(|| {
+            let at = now + self.retry;
+            self.retry = (self.retry * 2).min(RETRY.1);
+            Some(at)
+        })
+    }
+
+    fn expire_flows(&mut self) {
+        match self.datapath.expire_flows() {
+            Ok(0) => {}
+            Ok(halves) => debug!(halves, "flows expired"),
+            Err(error) => error!(%error, "flows cannot be expired; the tables may fill up"),
+        }
+    }
+}
+
+/// The story of one sync in one line.
+fn report(applied: &Applied, services: usize, took: Duration) {
+    let Applied { written, unchanged, removed, endpoints, refused: _ } = *applied;
+    let took_us = took.as_micros();
+    if written + removed > 0 {
+        info!(services, written, unchanged, removed, endpoints, took_us, "synced");
+    } else {
+        debug!(services, unchanged, took_us, "nothing to change");
+    }
+}
