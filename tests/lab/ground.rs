@@ -1,0 +1,6 @@
+//! The lab itself, without netproxy: what the other tests take for granted.
+
+mod end;
+mod places;
+mod reach;
+mod traffic;
