@@ -46,7 +46,9 @@ impl From<Cni> for NodeSpec {
         Self {
             cni,
             rp_filter: RpFilter::default(),
-            has_masquerade: false,
+            // flannel ships with it, and would not work without: what a pod sends to another node's
+            // own address leaves past the tunnel, and the answer would come back through it.
+            has_masquerade: cni == Cni::Vxlan,
             bridge_netfilter: None,
         }
     }
@@ -66,7 +68,8 @@ impl NodeSpec {
         self
     }
 
-    /// Whether what pods send out of the cluster leaves with the node's address.
+    /// Whether what pods send to others than pods leaves with the node's address. Unless told, it
+    /// does on [`Cni::Vxlan`] nodes only.
     #[must_use]
     pub fn masquerade(mut self, is_on: bool) -> Self {
         self.has_masquerade = is_on;

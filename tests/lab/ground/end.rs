@@ -224,7 +224,8 @@ fn a_lab_that_is_in_use_is_not_removed_from_outside() -> Result<()> {
 #[test]
 fn what_cannot_be_made_leaves_nothing() -> Result<()> {
     let lab = Lab::only("end-half").node("a", Cni::Bridge).up()?;
-    lab.node("a")?.ip("link add vethtaken type dummy")?;
+    lab.node("a")?
+        .ip("link add vethtaken type veth peer name other")?;
     ensure!(
         lab.node("a")?.add_pod("taken").is_err(),
         "the device's name was free"
