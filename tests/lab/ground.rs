@@ -1,5 +1,6 @@
 //! The lab itself, without netproxy: what the other tests take for granted.
 
+mod agent;
 mod end;
 mod places;
 mod reach;

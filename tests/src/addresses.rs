@@ -2,11 +2,11 @@
 //!
 //! | what | IPv4 | IPv6 |
 //! |---|---|---|
-//! | underlay, and its gateway | 172.31.0.0/24, .1 | fd31::/64, ::1 |
-//! | node *n* (from 1) | 172.31.0.(10+*n*) | fd31::(10+*n*) |
-//! | client *n* (from 1) | 172.31.0.(100+*n*) | fd31::(100+*n*) |
-//! | pods of node *n* | 10.244.*n*.0/24 | fd10:244:*n*::/64 |
-//! | all pods | 10.244.0.0/16 | fd10:244::/32 |
+//! | underlay, and its gateway | `172.31.0.0/24`, `.1` | `fd31::/64`, `::1` |
+//! | node *n* (from 1) | `172.31.0.(10+n)` | `fd31::(10+n)` |
+//! | client *n* (from 1) | `172.31.0.(100+n)` | `fd31::(100+n)` |
+//! | pods of node *n* | `10.244.n.0/24` | `fd10:244:n::/64` |
+//! | all pods | `10.244.0.0/16` | `fd10:244::/32` |
 //!
 //! In IPv6 addresses the decimal digits are kept: node 1 is `fd31::11`, client 1 `fd31::101`, and
 //! node 12's pods are in `fd10:244:12::/64`.
@@ -50,7 +50,7 @@ impl Addresses {
     }
 }
 
-/// The InternalIPs of node `number` (from 1).
+/// The `InternalIP`s of node `number` (from 1).
 pub(crate) fn of_node(number: u8) -> Addresses {
     on_underlay(10 + number)
 }
@@ -70,9 +70,9 @@ fn on_underlay(host: u8) -> Addresses {
 /// Where the pods of one node are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PodCidrs {
-    /// 10.244.n.0/24.
+    /// `10.244.n.0/24`.
     pub v4: Ipv4Net,
-    /// fd10:244:n::/64.
+    /// `fd10:244:n::/64`.
     pub v6: Ipv6Net,
 }
 
@@ -118,7 +118,7 @@ impl PodCidrs {
 /// 12 becomes 0x12, so that an IPv6 address reads like the IPv4 one beside it.
 fn decimal_as_hex(number: u8) -> u16 {
     let number = u16::from(number);
-    (number / 100) << 8 | (number / 10 % 10) << 4 | number % 10
+    ((number / 100) << 8) | ((number / 10 % 10) << 4) | (number % 10)
 }
 
 /// `http://address:port/`, with the brackets that IPv6 needs.

@@ -1,7 +1,6 @@
 //! The `netproxy` command on a node: the agent, and what is asked beside it.
 
 use std::{
-    env,
     ffi::OsString,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
@@ -226,8 +225,6 @@ fn start(node: &Node, options: &AgentOptions) -> Result<Process> {
 fn command(node: &Node, binary: &Path) -> Result<Command> {
     let mut command = node.command(binary.as_os_str())?;
     // The owner's own cluster is none of the lab's.
-    if env::var_os("KUBECONFIG").is_some() {
-        command.env_remove("KUBECONFIG");
-    }
+    command.env_remove("KUBECONFIG");
     Ok(command)
 }

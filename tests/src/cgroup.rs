@@ -24,12 +24,11 @@ pub(crate) fn mount_point() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("read /proc/self/mounts")?;
     mounts
         .lines()
-        .filter_map(|line| {
+        .find_map(|line| {
             let mut fields = line.split(' ');
             let (_, at, kind) = (fields.next()?, fields.next()?, fields.next()?);
             (kind == "cgroup2").then(|| PathBuf::from(at))
         })
-        .next()
         .context(
             "no cgroup v2 tree is mounted: mkdir -p /sys/fs/cgroup/unified && \
              mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified",

@@ -2,7 +2,7 @@
 //!
 //! A shape only says which `ip` commands make it; nodes and pods run them. Two nodes reach each
 //! other's pods through the tunnel when both are [`Cni::Vxlan`], else by routes through their
-//! InternalIPs, whatever their shapes: the underlay carries pods' addresses.
+//! `InternalIP`s, whatever their shapes: the underlay carries pods' addresses.
 
 mod bridge;
 mod point_to_point;
@@ -20,8 +20,8 @@ use crate::addresses::{Addresses, PodCidrs};
 /// The shape of a node's pod network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cni {
-    /// A bridge `cni0` that is the pods' gateway (.1, ::1), as the bridge plugin makes it; routes to
-    /// the other nodes' pods through their InternalIPs.
+    /// A bridge `cni0` that is the pods' gateway (`.1`, `::1`), as the bridge plugin makes it; routes to
+    /// the other nodes' pods through their `InternalIP`s.
     Bridge,
     /// No bridge: every pod has a /32 and a /128 and talks to its node only, which has a route to
     /// each pod's device, as with Calico and ptp. The gateways are 169.254.1.1, which the node answers
@@ -51,7 +51,7 @@ pub(crate) struct NodePlan {
     /// From 1.
     pub(crate) number: u8,
     pub(crate) cni: Cni,
-    /// Its InternalIPs.
+    /// Its `InternalIP`s.
     pub(crate) addresses: Addresses,
     pub(crate) pods: PodCidrs,
 }

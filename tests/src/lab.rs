@@ -24,14 +24,12 @@ pub struct Lab {
 
 impl Lab {
     /// Starts the description of a lab. Many labs may have the same name: each gets a number.
-    #[must_use]
     pub fn builder(name: &str) -> Builder {
         Builder::new(name, false)
     }
 
     /// Starts the description of a lab that is the only one of its name, which is also its id, so
     /// that its namespaces are `np-<name>-<place>`.
-    #[must_use]
     pub fn only(name: &str) -> Builder {
         Builder::new(name, true)
     }

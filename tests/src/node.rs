@@ -191,7 +191,7 @@ impl Node {
         &self.parts.bpffs
     }
 
-    /// Its InternalIPs, IPv4 first.
+    /// Its `InternalIP`s, IPv4 first.
     #[must_use]
     pub fn internal_ips(&self) -> [IpAddr; 2] {
         self.addresses().both()

@@ -38,8 +38,12 @@ impl Site {
     ) -> Result<Self> {
         let namespace = Namespace::create(&journal.run_dir().add(kind, name, addresses)?)?;
         cgroup::create(&cgroup)?;
-        // Addresses must be usable at once, without waiting for duplicates to object.
+        // IPv4 settings come from the machine's own namespace; and addresses must be usable at once,
+        // without waiting for duplicates to object.
         namespace.set(&[
+            ("ipv4/ip_forward", "0"),
+            ("ipv4/conf/all/rp_filter", "0"),
+            ("ipv4/conf/default/rp_filter", "0"),
             ("ipv6/conf/all/accept_dad", "0"),
             ("ipv6/conf/default/accept_dad", "0"),
             ("ipv6/conf/all/accept_ra", "0"),
@@ -75,7 +79,7 @@ pub trait Place {
         &self.site().name
     }
 
-    /// Its addresses; a node's InternalIPs.
+    /// Its addresses; a node's `InternalIP`s.
     fn addresses(&self) -> Addresses {
         self.site().addresses
     }

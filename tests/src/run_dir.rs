@@ -73,7 +73,7 @@ impl RunDir {
             }
             name.to_owned()
         } else {
-            (1..)
+            (1..=u32::MAX)
                 .map(|number| format!("{name}.{number}"))
                 .find(|id| !root.join(id).exists())
                 .context("every number is taken")?

@@ -1,10 +1,13 @@
 //! Real requests from and to places, by `netproxy-traffic`, with typed results.
 
-use std::{net::SocketAddr, process::Command, time::Duration};
+mod request;
 
-use anyhow::{Context, Result, ensure};
+use std::{marker::PhantomData, net::SocketAddr, process::Command, time::Duration};
+
+use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 
+pub use self::request::{Ask, Get, Load, Serve};
 use crate::{
     Answers, Place, Process, binary,
     place::run,
@@ -16,180 +19,11 @@ const LONGEST_START: Duration = Duration::from_secs(10);
 /// How long a load may take to end when it is told to.
 const LONGEST_END: Duration = Duration::from_secs(20);
 
-/// What a server listens on, on IPv4 and IPv6.
-#[derive(Clone, Debug, Default)]
-#[must_use]
-pub struct Serve {
-    name: Option<String>,
-    http: Vec<u16>,
-    udp: Vec<u16>,
-}
-
-impl Serve {
-    /// A server that listens on nothing yet and has its place's name.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The name it answers with.
-    pub fn name(mut self, name: &str) -> Self {
-        self.name = Some(name.to_owned());
-        self
-    }
-
-    /// Adds a TCP port for HTTP.
-    pub fn http(mut self, port: u16) -> Self {
-        self.http.push(port);
-        self
-    }
-
-    /// Adds a UDP port.
-    pub fn udp(mut self, port: u16) -> Self {
-        self.udp.push(port);
-        self
-    }
-}
-
-/// HTTP requests, one after the other, each on a connection of its own.
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct Get {
-    arguments: Vec<String>,
-}
-
-impl Get {
-    /// One request.
-    pub fn new(url: &str) -> Self {
-        Self {
-            arguments: vec!["get".to_owned(), url.to_owned()],
-        }
-    }
-
-    /// How many.
-    pub fn count(mut self, count: usize) -> Self {
-        self.arguments
-            .extend(["--count".to_owned(), count.to_string()]);
-        self
-    }
-
-    /// All on one connection.
-    pub fn keep_alive(mut self) -> Self {
-        self.arguments.push("--keep-alive".to_owned());
-        self
-    }
-
-    /// How long each may take (2 s unless told).
-    pub fn timeout(mut self, longest: Duration) -> Self {
-        self.arguments
-            .extend(["--timeout-ms".to_owned(), longest.as_millis().to_string()]);
-        self
-    }
-
-    /// The client's own address and port; port 0 is any.
-    pub fn from(mut self, local: SocketAddr) -> Self {
-        self.arguments
-            .extend(["--from".to_owned(), local.to_string()]);
-        self
-    }
-}
-
-/// UDP datagrams, one after the other, each awaiting its answer, each from a socket of its own.
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct Ask {
-    arguments: Vec<String>,
-}
-
-impl Ask {
-    /// One datagram.
-    pub fn new(address: SocketAddr) -> Self {
-        Self {
-            arguments: vec!["ask".to_owned(), address.to_string()],
-        }
-    }
-
-    /// How many.
-    pub fn count(mut self, count: usize) -> Self {
-        self.arguments
-            .extend(["--count".to_owned(), count.to_string()]);
-        self
-    }
-
-    /// All from one socket.
-    pub fn same_socket(mut self) -> Self {
-        self.arguments.push("--same-socket".to_owned());
-        self
-    }
-
-    /// All from one socket, which is connected, so that the kernel drops answers from elsewhere.
-    pub fn connected(mut self) -> Self {
-        self.arguments.push("--connected".to_owned());
-        self
-    }
-
-    /// How long to wait after each answer.
-    pub fn interval(mut self, interval: Duration) -> Self {
-        self.arguments
-            .extend(["--interval-ms".to_owned(), interval.as_millis().to_string()]);
-        self
-    }
-
-    /// How long each may take (2 s unless told).
-    pub fn timeout(mut self, longest: Duration) -> Self {
-        self.arguments
-            .extend(["--timeout-ms".to_owned(), longest.as_millis().to_string()]);
-        self
-    }
-
-    /// The client's own address and port; port 0 is any.
-    pub fn from(mut self, local: SocketAddr) -> Self {
-        self.arguments
-            .extend(["--from".to_owned(), local.to_string()]);
-        self
-    }
-}
-
-/// Requests without a pause.
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct Load {
-    arguments: Vec<String>,
-}
-
-impl Load {
-    /// Requests by one client, until stopped.
-    pub fn new(url: &str) -> Self {
-        Self {
-            arguments: vec!["load".to_owned(), url.to_owned()],
-        }
-    }
-
-    /// How many clients ask at once.
-    pub fn concurrency(mut self, clients: usize) -> Self {
-        self.arguments
-            .extend(["--concurrency".to_owned(), clients.to_string()]);
-        self
-    }
-
-    /// Every client keeps its connection.
-    pub fn keep_alive(mut self) -> Self {
-        self.arguments.push("--keep-alive".to_owned());
-        self
-    }
-
-    /// Ends by itself.
-    pub fn seconds(mut self, seconds: u64) -> Self {
-        self.arguments
-            .extend(["--seconds".to_owned(), seconds.to_string()]);
-        self
-    }
-}
-
 /// A load or a held connection that goes on.
 #[derive(Debug)]
 pub struct Ongoing<Report> {
     process: Process,
-    report: std::marker::PhantomData<Report>,
+    report: PhantomData<Report>,
 }
 
 /// One TCP connection with a request every 100 ms.
@@ -200,7 +34,7 @@ impl<Report: DeserializeOwned> Ongoing<Report> {
         await_ready(&process)?;
         Ok(Self {
             process,
-            report: std::marker::PhantomData,
+            report: PhantomData,
         })
     }
 
@@ -241,19 +75,7 @@ impl<Report: DeserializeOwned> Ongoing<Report> {
 pub trait Traffic: Place {
     /// Starts a server and waits until it listens. It serves until the lab ends or it is killed.
     fn serve(&self, serve: &Serve) -> Result<Process> {
-        ensure!(
-            !(serve.http.is_empty() && serve.udp.is_empty()),
-            "the server has no port"
-        );
-        let mut words = vec!["serve".to_owned()];
-        let name = serve.name.clone().unwrap_or_else(|| self.name().to_owned());
-        words.extend(["--name".to_owned(), name]);
-        for port in &serve.http {
-            words.extend(["--http".to_owned(), port.to_string()]);
-        }
-        for port in &serve.udp {
-            words.extend(["--udp".to_owned(), port.to_string()]);
-        }
+        let words = serve.arguments(self.name());
         let process = self.start_traffic(&words)?;
         await_ready(&process)?;
         Ok(process)
@@ -266,7 +88,7 @@ pub trait Traffic: Place {
 
     /// Gets a URL.
     fn get_with(&self, get: &Get) -> Result<Answers> {
-        Answers::parse(&self.run_traffic(&get.arguments)?)
+        Answers::parse(&self.run_traffic(get.arguments())?)
     }
 
     /// Asks by UDP, each time from a new socket.
@@ -276,7 +98,7 @@ pub trait Traffic: Place {
 
     /// Asks by UDP.
     fn ask_with(&self, ask: &Ask) -> Result<Answers> {
-        Answers::parse(&self.run_traffic(&ask.arguments)?)
+        Answers::parse(&self.run_traffic(ask.arguments())?)
     }
 
     /// Gets that many bytes from the server at `url` (its root), and compares hashes.
@@ -293,7 +115,7 @@ pub trait Traffic: Place {
 
     /// Starts a load and waits for its first answer.
     fn load(&self, load: &Load) -> Result<Ongoing<LoadReport>> {
-        Ongoing::start(self.start_traffic(&load.arguments)?)
+        Ongoing::start(self.start_traffic(load.arguments())?)
     }
 
     /// Opens a connection, waits for its first answer, and holds it.

@@ -82,7 +82,7 @@ fn everyone_reaches_everyone(name: &str, a: Cni, b: Cni) -> Result<()> {
 
 /// Whose address the server sees: the client's own, unless the client is a pod of a masquerading
 /// node that talks to no pod and not to its own node. Nodes' own processes have a choice of
-/// addresses: the InternalIP, the bridge's, the tunnel's.
+/// addresses: the `InternalIP`, the bridge's, the tunnel's.
 fn seen_as<'a>(from: &'a str, a: Cni, b: Cni, to: &str) -> Option<&'a str> {
     let (node, cni) = match from {
         "a1" | "a2" => ("a", a),

@@ -1,10 +1,15 @@
 //! Labs by hand: bring one up, list them, remove one that was kept.
 
-use std::{path::PathBuf, str::FromStr, thread};
+use std::{path::PathBuf, str::FromStr};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use netproxy_lab::{Cni, Lab, run_dir, watchdog};
+use netproxy_lab::{
+    Cni, Lab,
+    run_dir::{self, Record},
+    watchdog,
+};
+use nix::sys::signal::{SigSet, Signal};
 
 /// Labs of netproxy: nodes, pods and clients as network namespaces on this machine.
 #[derive(Debug, Parser)]
@@ -97,26 +102,32 @@ fn up(name: &str, nodes: Vec<NodeWord>, clients: &[String], is_kept: bool) -> Re
         .iter()
         .fold(builder, |builder, client| builder.client(client));
     let lab = builder.up()?;
-    list()?;
+    run_dir::list()?
+        .iter()
+        .filter(|record| record.id == lab.id())
+        .for_each(show);
     if is_kept {
         return lab.keep();
     }
-    // Ctrl-C ends this process as any signal does, and the watchdog sees to the rest.
-    loop {
-        thread::park();
-    }
+    let ends = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+    ends.thread_block().context("block signals")?;
+    ends.wait().context("wait for a signal")?;
+    drop(lab);
+    Ok(())
 }
 
 fn list() -> Result<()> {
-    for lab in run_dir::list()? {
-        let kept = if lab.kept { ", kept" } else { "" };
-        println!("{} (process {}{kept})", lab.id, lab.owner);
-        for place in lab.places {
-            println!(
-                "  {:7} {:12} {:15} {:20} ip netns exec {}",
-                place.kind, place.name, place.addresses.v4, place.addresses.v6, place.namespace
-            );
-        }
-    }
+    run_dir::list()?.iter().for_each(show);
     Ok(())
+}
+
+fn show(lab: &Record) {
+    let kept = if lab.kept { ", kept" } else { "" };
+    println!("{} (process {}{kept})", lab.id, lab.owner);
+    for place in &lab.places {
+        println!(
+            "  {:7} {:12} {:15} {:20} ip netns exec {}",
+            place.kind, place.name, place.addresses.v4, place.addresses.v6, place.namespace
+        );
+    }
 }
