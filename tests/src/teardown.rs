@@ -57,7 +57,12 @@ pub(crate) fn remove_by_id(id: &str) -> Result<()> {
             .into_iter()
             .map(|record| record.id)
             .collect();
-        bail!("there is no lab {id} (there are: {})", known.join(", "));
+        let known = if known.is_empty() {
+            "none".to_owned()
+        } else {
+            known.join(", ")
+        };
+        bail!("there is no lab {id} (those there are: {known})");
     };
     if run_dir::has_owner(&directory) {
         bail!(

@@ -212,6 +212,19 @@ fn a_kept_lab_outlives_its_owner_until_it_is_removed() -> Result<()> {
 }
 
 #[test]
+fn programs_of_a_kept_lab_go_on_until_it_is_removed() -> Result<()> {
+    let id = own_id("end-goes-on");
+    let lab = Lab::only(&id).node("a", Cni::Bridge).pod("web").up()?;
+    let server = lab.pod("web")?.serve(&Serve::new().http(8080))?;
+    lab.keep()?;
+    ensure!(server.is_running(), "the server ended with its owner");
+    Lab::remove(&id)?;
+    nothing_remains(&id)?;
+    ensure!(!server.is_running(), "the server lives on");
+    Ok(())
+}
+
+#[test]
 fn a_lab_that_is_in_use_is_not_removed_from_outside() -> Result<()> {
     let id = own_id("end-used");
     let lab = Lab::only(&id).node("a", Cni::Bridge).up()?;

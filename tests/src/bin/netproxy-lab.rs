@@ -126,7 +126,7 @@ fn show(lab: &Record) {
     println!("{} (process {}{kept})", lab.id, lab.owner);
     for place in &lab.places {
         println!(
-            "  {:7} {:12} {:15} {:20} ip netns exec {}",
+            "  {:7} {:12} {:15} {:20} nsenter --net=/run/netns/{}",
             place.kind, place.name, place.addresses.v4, place.addresses.v6, place.namespace
         );
     }
