@@ -26,7 +26,7 @@
 //! ```
 //!
 //! Invariants:
-//! - whatever ends the owner (return, panic, a signal, `kill -9`), a [watchdog](watchdog) process
+//! - whatever ends the owner (return, panic, a signal, `kill -9`), a [watchdog] process
 //!   removes what the lab made; should that die too, the next lab to start sweeps it up;
 //! - everything that runs in a place joined its namespace and cgroup before its first instruction,
 //!   so a process is found, and ended, through the cgroup and never by its name.
