@@ -22,7 +22,7 @@ use nix::{
 /// Where named network namespaces are.
 pub(crate) const DIRECTORY: &str = "/run/netns";
 
-/// A network namespace that has a name. Dropping the handle leaves it; see [`Namespace::remove`].
+/// A network namespace that has a name. Dropping the handle leaves it: it ends with the lab.
 #[derive(Clone, Debug)]
 pub struct Namespace {
     name: String,
