@@ -1,0 +1,121 @@
+//! `ask`: one datagram after the other.
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use netproxy_lab::report::{Answer, Attempt};
+use tokio::{
+    net::UdpSocket,
+    time::{sleep, timeout},
+};
+
+use crate::print;
+
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    /// Whom to ask.
+    address: SocketAddr,
+    /// How many times.
+    #[arg(long, default_value_t = 1)]
+    count: usize,
+    /// Ask every time from the same socket.
+    #[arg(long)]
+    same_socket: bool,
+    /// Ask every time from the same socket, which is connected.
+    #[arg(long)]
+    connected: bool,
+    /// How long to wait for each answer.
+    #[arg(long, default_value_t = 2000)]
+    timeout_ms: u64,
+    /// How long to wait between an answer and the next question.
+    #[arg(long, default_value_t = 0)]
+    interval_ms: u64,
+    /// How long each question is at least, in bytes.
+    #[arg(long, default_value_t = 0)]
+    bytes: usize,
+    /// The address and port to ask from; port 0 is any.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    from: Option<SocketAddr>,
+}
+
+impl Ask {
+    pub(crate) async fn run(self) -> Result<()> {
+        let longest = Duration::from_millis(self.timeout_ms);
+        let mut kept = None;
+        for number in 0..self.count {
+            if number > 0 && self.interval_ms > 0 {
+                sleep(Duration::from_millis(self.interval_ms)).await;
+            }
+            let socket = match kept.take() {
+                Some(socket) => socket,
+                None => self.open().await?,
+            };
+            // Every question is another one: a late answer to the last is no answer to this.
+            let question = format!("{number}:{:x<width$}", "", width = self.bytes);
+            let begin = Instant::now();
+            let result = timeout(longest, self.attempt(&socket, &question))
+                .await
+                .unwrap_or_else(|_| Err(anyhow!("no answer within {} ms", self.timeout_ms)));
+            let milliseconds = begin.elapsed().as_secs_f64() * 1000.0;
+            print(&match result {
+                Ok((answer, peer)) => {
+                    let local = socket.local_addr()?;
+                    Attempt::Answered {
+                        answer,
+                        local,
+                        peer,
+                        milliseconds,
+                    }
+                }
+                Err(error) => Attempt::Failed {
+                    error: format!("{error:#}"),
+                    milliseconds,
+                },
+            })?;
+            kept = (self.same_socket || self.connected).then_some(socket);
+        }
+        Ok(())
+    }
+
+    async fn open(&self) -> Result<UdpSocket> {
+        let any = if self.address.is_ipv4() {
+            SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0)
+        } else {
+            SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0)
+        };
+        let from = self.from.unwrap_or(any);
+        let socket = UdpSocket::bind(from)
+            .await
+            .with_context(|| format!("bind to {from}"))?;
+        if self.connected {
+            socket.connect(self.address).await?;
+        }
+        Ok(socket)
+    }
+
+    async fn attempt(&self, socket: &UdpSocket, question: &str) -> Result<(Answer, SocketAddr)> {
+        if self.connected {
+            socket.send(question.as_bytes()).await?;
+        } else {
+            socket.send_to(question.as_bytes(), self.address).await?;
+        }
+        let mut buffer = vec![0; 128 * 1024];
+        loop {
+            let (length, source) = socket.recv_from(&mut buffer).await?;
+            let answer: Answer = serde_json::from_slice(&buffer[..length])
+                .context("not an answer of netproxy-traffic")?;
+            if answer.payload.as_deref() == Some(question) {
+                let peer = if self.connected {
+                    socket.peer_addr()?
+                } else {
+                    source
+                };
+                return Ok((answer, peer));
+            }
+        }
+    }
+}
