@@ -117,6 +117,7 @@ fn each_line(
     let shown = describe(&command);
     let mut log_file =
         File::create(log).with_context(|| format!("cannot write the log {}", log.display()))?;
+    writeln!(log_file, "$ {shown}")?;
     let (reader, writer) = io::pipe().context("cannot make a pipe")?;
     let second = writer.try_clone().context("cannot duplicate a pipe")?;
     let mut child = command
@@ -238,7 +239,9 @@ mod tests {
         assert!(message.contains("exit status: 3"), "{message}");
         assert!(message.contains("100\n    refused"), "{message}");
         assert!(!message.contains("\n    1\n"), "only the end: {message}");
-        assert!(std::fs::read_to_string(log)?.starts_with("1\n2\n"));
+        let log = std::fs::read_to_string(log)?;
+        assert!(log.starts_with("$ sh -c"), "{log}");
+        assert!(log.contains("\n1\n2\n"), "all of it: {log}");
         Ok(())
     }
 

@@ -8,8 +8,9 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 
 use crate::binaries::{self, Profile};
+use crate::ebpf::{self, Warnings};
+use crate::tools;
 use crate::workspace::Workspace;
-use crate::{ebpf, tools};
 
 /// The demo's binary, which owns everything the user sees of it.
 pub(crate) const BINARY: &str = "netproxy-demo";
@@ -57,7 +58,7 @@ impl DemoArguments {
 /// Sets up, builds, and replaces this process by the demo: its exit code and its reaction to
 /// signals are the demo's own. Returns only if that fails.
 pub(crate) fn run(workspace: &Workspace, arguments: &DemoArguments) -> Result<Infallible> {
-    ebpf::build(workspace)?;
+    ebpf::build(workspace, Warnings::Shown)?;
     if arguments.source == Source::Kubernetes {
         tools::install(workspace)?;
     }

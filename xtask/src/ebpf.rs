@@ -9,14 +9,32 @@ use anyhow::{Context as _, Result};
 
 use crate::command::Step;
 use crate::setup;
+use crate::toolchain::BpfToolchain;
 use crate::workspace::Workspace;
 
 const TARGET: &str = "bpfel-unknown-none";
 const PACKAGE: &str = "netproxy-ebpf";
 
+/// What the compiler's warnings about the programs mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Warnings {
+    /// They are in the log.
+    Shown,
+    /// They fail the build.
+    Denied,
+}
+
+impl Warnings {
+    pub(crate) fn denied_if(denied: bool) -> Self {
+        if denied { Self::Denied } else { Self::Shown }
+    }
+}
+
 /// Builds the programs, after setting up what that needs.
-pub(crate) fn build(workspace: &Workspace) -> Result<()> {
-    let toolchain = setup::run(workspace)?;
+pub(crate) fn build(workspace: &Workspace, warnings: Warnings) -> Result<()> {
+    setup::run(workspace)?;
+    let toolchain = BpfToolchain::find()
+        .context("the Rust compiler for eBPF has vanished since it was set up")?;
     let target_dir = workspace.target().join("ebpf-build");
     let mut command = toolchain.cargo();
     command
@@ -26,6 +44,10 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
         .args(["build", "--release", "--package", PACKAGE])
         .args(["--target", TARGET, "-Z", "build-std=core", "--target-dir"])
         .arg(&target_dir);
+    if warnings == Warnings::Denied {
+        // Unlike a compiler flag, this leaves what is built already as it is.
+        command.args(["-Z", "warnings", "--config", "build.warnings='deny'"]);
+    }
     Step::new(
         "Building the eBPF programs",
         workspace.log("build-ebpf")?,
@@ -41,7 +63,6 @@ fn rustflags() -> String {
     [
         // The registers of a probed function differ between machines; aya-ebpf asks for this.
         &format!("--cfg=bpf_target_arch=\"{ARCH}\""),
-        "-Dwarnings",
         "-Cdebuginfo=2",
         "-Clink-arg=--btf",
         // Instruction set v3 (32-bit registers and jumps), which every supported kernel has.

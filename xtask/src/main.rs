@@ -22,6 +22,7 @@ use clap::{Parser, Subcommand};
 
 use crate::binaries::Profile;
 use crate::demo::DemoArguments;
+use crate::ebpf::Warnings;
 use crate::test::Tier;
 use crate::workspace::Workspace;
 
@@ -40,7 +41,11 @@ enum Task {
     /// Build the pinned etcd, Kubernetes components and helm under target/tools/control-plane/bin
     Tools,
     /// Build the eBPF programs to target/ebpf/netproxy-ebpf
-    BuildEbpf,
+    BuildEbpf {
+        /// Fail on the compiler's warnings
+        #[arg(long)]
+        deny_warnings: bool,
+    },
     /// Build the eBPF programs, netproxy and the binaries of the lab
     Build {
         /// Build with optimisations, to target/release
@@ -56,23 +61,34 @@ enum Task {
     },
 }
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        // Not by returning it: that would print a backtrace, of a failure that is not in here.
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> Result<ExitCode> {
     command::await_children_on_interrupt()?;
     let workspace = Workspace::locate()?;
     match Arguments::parse().task {
-        Task::Setup => setup::run(&workspace).map(|_| ExitCode::SUCCESS),
-        Task::Tools => tools::install(&workspace).map(|()| ExitCode::SUCCESS),
-        Task::BuildEbpf => ebpf::build(&workspace).map(|()| ExitCode::SUCCESS),
+        Task::Setup => setup::run(&workspace)?,
+        Task::Tools => tools::install(&workspace)?,
+        Task::BuildEbpf { deny_warnings } => {
+            ebpf::build(&workspace, Warnings::denied_if(deny_warnings))?;
+        }
         Task::Build { release } => {
             let profile = if release {
                 Profile::Release
             } else {
                 Profile::Dev
             };
-            ebpf::build(&workspace)?;
-            binaries::build(&workspace, profile).map(|()| ExitCode::SUCCESS)
+            ebpf::build(&workspace, Warnings::Shown)?;
+            binaries::build(&workspace, profile)?;
         }
-        Task::Demo(arguments) => demo::run(&workspace, &arguments).map(|never| match never {}),
-        Task::Test { tier } => test::run(&workspace, tier),
+        Task::Demo(arguments) => match demo::run(&workspace, &arguments)? {},
+        Task::Test { tier } => return test::run(&workspace, tier),
     }
+    Ok(ExitCode::SUCCESS)
 }

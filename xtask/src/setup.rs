@@ -5,21 +5,19 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use nix::unistd::Uid;
 
 use crate::command::{Step, ask};
 use crate::distribution::Distribution;
 use crate::linker;
 use crate::need::{self, Need};
-use crate::toolchain::BpfToolchain;
 use crate::workspace::Workspace;
 
 /// Sets up everything that builds, lab and tests need, but not the control-plane components.
-pub(crate) fn run(workspace: &Workspace) -> Result<BpfToolchain> {
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     provide(workspace, need::BUILD_AND_LAB)?;
-    linker::install(workspace)?;
-    BpfToolchain::find().context("the Rust compiler for eBPF has vanished since it was found")
+    linker::install(workspace)
 }
 
 /// Installs what of `needs` is missing, or says what to install.

@@ -15,8 +15,9 @@ use indicatif::FormattedDuration;
 
 use crate::binaries::{self, Profile};
 use crate::command::{Step, ensure_not_interrupted};
+use crate::ebpf::{self, Warnings};
+use crate::tools;
 use crate::workspace::Workspace;
-use crate::{ebpf, tools};
 use tally::Tally;
 pub(crate) use tier::Tier;
 
@@ -32,7 +33,7 @@ struct Outcome {
 
 /// Runs `only` this tier, or all of them and the demo.
 pub(crate) fn run(workspace: &Workspace, only: Option<Tier>) -> Result<ExitCode> {
-    ebpf::build(workspace)?;
+    ebpf::build(workspace, Warnings::Shown)?;
     let tiers = only.map_or_else(|| Tier::ALL.to_vec(), |tier| vec![tier]);
     let mut outcomes = Vec::new();
     for tier in tiers {
