@@ -89,7 +89,7 @@ fn watch(workspace: &Workspace, tier: Tier, tally: &mut Tally) -> Result<Option<
     let log = log.display();
     Ok(if !status.success() && tally.failed == 0 {
         Some(format!(
-            "no test failed, yet the run ended with {status}: see {log}"
+            "a build error or a crash, not a failed test, ended the run with {status}: see {log}"
         ))
     } else if tally.passed + tally.failed == 0 {
         Some(format!("not one test ran: see {log}"))

@@ -66,7 +66,8 @@ fn compile(
         let mut command = go.command();
         command
             .current_dir(sources)
-            .arg("build")
+            // -v names the packages as they are compiled, for the progress line.
+            .args(["build", "-v"])
             .args(component.flags(release))
             .arg("-o")
             .arg(&unfinished)
