@@ -19,7 +19,7 @@ fn converted(patch: Value) -> Option<Service> {
     service(&object(base, patch), &mut Interner::default())
 }
 
-fn of_spec(spec: Value) -> Service {
+fn of_spec(spec: &Value) -> Service {
     converted(json!({ "spec": spec })).expect("the service is of concern")
 }
 
@@ -29,7 +29,7 @@ fn texts<T: ToString>(values: &[T]) -> Vec<String> {
 
 #[test]
 fn a_plain_service_has_kubernetes_defaults() {
-    let service = of_spec(json!({}));
+    let service = of_spec(&json!({}));
 
     assert_eq!(service.name, ObjectName::new("shop", "web"));
     assert_eq!(texts(&service.cluster_ips), ["10.96.0.10"]);
@@ -99,11 +99,7 @@ fn cluster_ips_are_the_first_of_each_family_else_the_single_one() {
         (json!({"clusterIPs": null}), vec!["10.96.0.10"]),
         (json!({"clusterIPs": []}), vec!["10.96.0.10"]),
     ] {
-        assert_eq!(
-            texts(&of_spec(patch.clone()).cluster_ips),
-            expected,
-            "{patch}"
-        );
+        assert_eq!(texts(&of_spec(&patch).cluster_ips), expected, "{patch}");
     }
 }
 
@@ -129,7 +125,7 @@ fn only_ingress_addresses_that_arrive_unchanged_are_vips() {
 
 #[test]
 fn external_ips_and_source_ranges_may_have_leading_zeros() {
-    let service = of_spec(json!({
+    let service = of_spec(&json!({
         "externalIPs": ["192.000.002.1", "2001:db8::1"],
         "loadBalancerSourceRanges": ["010.0.0.0/08", " 192.0.2.7/24 ", "2001:db8::/32", "x"],
     }));
@@ -143,7 +139,7 @@ fn external_ips_and_source_ranges_may_have_leading_zeros() {
 
 #[test]
 fn ports_without_a_number_or_of_unknown_protocols_are_left_out() {
-    let service = of_spec(json!({"ports": [
+    let service = of_spec(&json!({"ports": [
         {"name": "a", "protocol": "UDP", "port": 53, "nodePort": 30053},
         {"name": "b", "protocol": "SCTP", "port": 9, "nodePort": 0},
         {"port": 81},
@@ -177,7 +173,7 @@ fn external_policy_is_consulted_only_where_kubernetes_consults_it() {
         ("ClusterIP", json!([]), Cluster),
         ("Unheard-of", json!(["192.0.2.1"]), Cluster),
     ] {
-        let service = of_spec(json!({
+        let service = of_spec(&json!({
             "type": kind,
             "externalIPs": external_ips,
             "externalTrafficPolicy": "Local",
@@ -197,7 +193,7 @@ fn the_health_check_port_is_for_load_balancers_with_local_policy() {
         ("LoadBalancer", "Cluster", 32000, None),
         ("NodePort", "Local", 32000, None),
     ] {
-        let service = of_spec(json!({
+        let service = of_spec(&json!({
             "type": kind,
             "externalTrafficPolicy": policy,
             "healthCheckNodePort": port,
@@ -221,7 +217,7 @@ fn affinity_lasts_three_hours_unless_the_service_says_otherwise() {
         ("ClientIP", json!(-5), Some(10_800)),
         ("None", json!(30), None),
     ] {
-        let service = of_spec(json!({
+        let service = of_spec(&json!({
             "sessionAffinity": affinity,
             "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": timeout}},
         }));
