@@ -7,7 +7,9 @@
 mod error;
 mod health;
 mod kubernetes;
+mod manifests;
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use tokio::sync::{mpsc, watch};
@@ -20,12 +22,16 @@ use crate::model::{Change, Label};
 
 /// The command line's name of a Kubernetes API server.
 const KUBERNETES: &str = "kubernetes";
+/// The command line's prefix of a directory of manifests.
+const MANIFESTS: &str = "manifests:";
 
-/// A source of objects. On the command line: `kubernetes`.
+/// A source of objects. On the command line: `kubernetes`, or `manifests:DIR`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A Kubernetes API server, watched.
     Kubernetes(KubernetesOptions),
+    /// A directory of YAML and JSON files, watched.
+    Manifests(PathBuf),
 }
 
 impl Source {
@@ -47,6 +53,9 @@ impl Source {
             Self::Kubernetes(options) => {
                 kubernetes::run(options, node_name, changes, health, stop).await
             }
+            Self::Manifests(directory) => {
+                manifests::run(directory, node_name, changes, health, stop).await
+            }
         }
     }
 }
@@ -58,7 +67,10 @@ impl FromStr for Source {
         if text == KUBERNETES {
             return Ok(Self::Kubernetes(KubernetesOptions::default()));
         }
-        Err(SourceError::Unknown(text.to_owned()))
+        match text.strip_prefix(MANIFESTS) {
+            Some(directory) if !directory.is_empty() => Ok(Self::Manifests(directory.into())),
+            _ => Err(SourceError::Unknown(text.to_owned())),
+        }
     }
 }
 
@@ -70,6 +82,11 @@ mod tests {
     fn sources_are_named_on_the_command_line() {
         let kubernetes = Source::Kubernetes(KubernetesOptions::default());
         assert_eq!("kubernetes".parse::<Source>().unwrap(), kubernetes);
+        let manifests = Source::Manifests("/etc/netproxy".into());
+        assert_eq!(
+            "manifests:/etc/netproxy".parse::<Source>().unwrap(),
+            manifests
+        );
         for wrong in ["", "manifests", "manifests:", "Kubernetes", "/etc/netproxy"] {
             let error = wrong.parse::<Source>().unwrap_err();
             assert!(error.to_string().contains("manifests:DIR"), "{error}");
