@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use netproxy::agent::{self, AgentOptions};
 use netproxy::check::{self, CheckOptions, Level};
-use netproxy::datapath::{AttachMode, DatapathOptions, Pins, SourcePorts};
+use netproxy::datapath::{AttachMode, DatapathOptions, MapSize, Pins, SourcePorts};
 use netproxy::node::DevicePatterns;
 use netproxy::source::{KubernetesOptions, Source};
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,6 +51,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, default_value_t)]
     attach: AttachMode,
 
+    /// Create a map with this many entries, for example `FLOWS_V4=1048576`; may be repeated. A
+    /// pinned map keeps its size until `netproxy cleanup`
+    #[arg(long = "map-size", value_name = "MAP=ENTRIES")]
+    map_sizes: Vec<MapSize>,
+
     /// The cgroup v2 directory of this node [default: where cgroup2 is mounted]
     #[arg(long, value_name = "DIR", env = "NETPROXY_CGROUP")]
     cgroup: Option<PathBuf>,
@@ -68,6 +73,7 @@ pub(crate) async fn run(args: RunArgs, bpffs: &Path) -> anyhow::Result<()> {
             pins: Pins::new(bpffs),
             attach: args.attach,
             ports: source_ports()?,
+            map_sizes: args.map_sizes,
         },
     };
     info!(version = env!("CARGO_PKG_VERSION"), node = node_name, source = ?options.source, "netproxy starts");

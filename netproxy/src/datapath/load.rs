@@ -107,10 +107,14 @@ pub(super) fn load(options: &DatapathOptions) -> Result<Loaded, DatapathError> {
         loader.override_global(name, value, true);
     }
     loader.override_global("CSUM_IPV6_FLAG", &csum_flag, true);
+    for size in &options.map_sizes {
+        options.pins.warn_of_size(*size);
+        loader.map_max_entries(size.map, size.entries);
+    }
     for name in Pins::map_names() {
         loader.map_pin_path(name, options.pins.map(name));
     }
-    let mut ebpf = loader.load(PROGRAMS).map_err(refused)?;
+    let mut ebpf = loader.load(PROGRAMS).map_err(|error| refused(&error))?;
     let mut maps = BTreeMap::new();
     for name in Pins::map_names() {
         let map = ebpf.take_map(name).ok_or_else(|| DatapathError::Load {
@@ -170,14 +174,14 @@ fn not_loaded(name: &str, error: &ProgramError) -> DatapathError {
     }
 }
 
-fn refused(error: EbpfError) -> DatapathError {
+fn refused(error: &EbpfError) -> DatapathError {
     let what = if matches!(error, EbpfError::MapError(_)) {
         "maps"
     } else {
         "programs"
     };
     let mut reason = error.to_string();
-    let mut source = std::error::Error::source(&error);
+    let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         reason = format!("{reason}: {cause}");
         source = cause.source();
