@@ -101,6 +101,7 @@ fn datapath(bpffs: &Path) -> Datapath {
         pins: Pins::new(bpffs),
         attach: AttachMode::Auto,
         ports: SourcePorts::default(),
+        map_sizes: Vec::new(),
     })
     .unwrap()
 }
