@@ -1,4 +1,9 @@
 //! The real binary on a real datapath, in a network and mount namespace of its own. Needs root.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -23,8 +28,11 @@ use tempfile::TempDir;
 ///
 /// The test's thread enters new namespaces, so nothing outlives it.
 struct Node {
-    bpffs: TempDir,
+    bpffs: BpfFs,
 }
+
+/// A BPF file system in a directory of its own.
+struct BpfFs(TempDir);
 
 impl Node {
     fn new() -> Self {
@@ -38,7 +46,9 @@ impl Node {
             None::<&str>,
         )
         .unwrap();
-        Self { bpffs: bpffs() }
+        Self {
+            bpffs: BpfFs::new(),
+        }
     }
 
     fn path(&self) -> &Path {
@@ -77,23 +87,30 @@ impl Node {
     }
 }
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = umount2(self.bpffs.path(), MntFlags::MNT_DETACH);
+impl BpfFs {
+    fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        mount(
+            Some("bpf"),
+            directory.path(),
+            Some("bpf"),
+            MsFlags::empty(),
+            None::<&str>,
+        )
+        .unwrap();
+        Self(directory)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
     }
 }
 
-fn bpffs() -> TempDir {
-    let directory = TempDir::new().unwrap();
-    mount(
-        Some("bpf"),
-        directory.path(),
-        Some("bpf"),
-        MsFlags::empty(),
-        None::<&str>,
-    )
-    .unwrap();
-    directory
+impl Drop for BpfFs {
+    fn drop(&mut self) {
+        // Or the directory below it could not be removed.
+        let _ = umount2(self.path(), MntFlags::MNT_DETACH);
+    }
 }
 
 fn datapath(bpffs: &Path) -> Datapath {
@@ -258,26 +275,23 @@ fn enter_flow(node: &Node, service: u32, client: [u8; 4]) {
     flows.insert(key, flow, 0).unwrap();
 }
 
-/// Makes a device and attaches `datapath` to it.
-fn attach(datapath: &mut Datapath, name: &str) {
+/// Makes a device, the near end of a cable; yields how programs are attached to it.
+fn uplink() -> Attachment {
     let made = Command::new("ip")
-        .args(["link", "add", name, "type", "dummy"])
-        .stderr(Stdio::null())
-        .status()
+        .args("link add uplink type veth peer name far".split(' '))
+        .output()
         .expect("ip(8); install iproute2");
-    let ifindex = if_nametoindex(name).unwrap_or_else(|_| panic!("{name}: {made}"));
-    datapath
-        .set_devices(&[Attachment {
-            ifindex,
-            name: name.to_owned(),
-            kind: DeviceKind::Outside,
-            has_link_layer: true,
-            mac: [2; 6],
-            master: 0,
-            source_v4: Ipv4Addr::UNSPECIFIED,
-            source_v6: Ipv6Addr::UNSPECIFIED,
-        }])
-        .unwrap();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    Attachment {
+        ifindex: if_nametoindex("uplink").unwrap(),
+        name: "uplink".to_owned(),
+        kind: DeviceKind::Outside,
+        has_link_layer: true,
+        mac: [2; 6],
+        master: 0,
+        source_v4: Ipv4Addr::UNSPECIFIED,
+        source_v6: Ipv6Addr::UNSPECIFIED,
+    }
 }
 
 #[test]
@@ -372,12 +386,13 @@ fn counters_are_listed_by_name() {
 #[test]
 fn check_names_devices_and_foreign_programs_that_come_before_ours() {
     let node = Node::new();
+    let uplink = [uplink()];
     let mut ours = node.datapath();
-    attach(&mut ours, "uplink");
+    ours.set_devices(&uplink).unwrap();
     // Another proxy of our own kind: it, too, wants to be first at ingress and last at egress.
-    let foreign_bpffs = bpffs();
+    let foreign_bpffs = BpfFs::new();
     let mut foreign = datapath(foreign_bpffs.path());
-    attach(&mut foreign, "uplink");
+    foreign.set_devices(&uplink).unwrap();
 
     let findings: Vec<Value> =
         serde_json::from_slice(&node.netproxy("check -o json").stdout).unwrap();
@@ -392,7 +407,6 @@ fn check_names_devices_and_foreign_programs_that_come_before_ours() {
     assert_eq!(about("attached: uplink (outside)"), "ok");
     assert_eq!(about("uplink: the program tc_ingress"), "warning");
     assert_eq!(about("uplink: the program tc_egress"), "warning");
-    umount2(foreign_bpffs.path(), MntFlags::MNT_DETACH).unwrap();
 }
 
 #[test]
@@ -416,7 +430,7 @@ fn check_exits_with_one_if_there_is_a_problem() {
 fn cleanup_removes_everything_once() {
     let node = Node::new();
     let mut datapath = node.datapath();
-    attach(&mut datapath, "uplink");
+    datapath.set_devices(&[uplink()]).unwrap();
     drop(datapath);
 
     let first = node.prints("cleanup");

@@ -12,7 +12,7 @@ use netproxy_common::{FlowKind, FlowState};
 use serde::Serialize;
 
 use super::service_name::{self, NamespaceArgs, ServiceName};
-use super::table::{Listing, OutputArgs, Row, Socket, as_text, duration};
+use super::table::{Cell, Listing, OutputArgs, Row, Socket, as_text, duration};
 
 const DETAILS: &str = "\
 SOURCE is the client as the endpoint sees it. KIND is one of
@@ -205,18 +205,18 @@ impl Row for FlowRow {
         "ASSURED", "EXPIRES",
     ];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         vec![
-            self.protocol.to_string(),
-            self.client.to_string(),
-            self.shown.clone(),
-            self.frontend.to_string(),
-            self.endpoint.to_string(),
-            self.source.to_string(),
-            self.kind.to_owned(),
-            self.state.name().to_owned(),
-            if self.is_assured { "yes" } else { "no" }.to_owned(),
-            duration(self.expires_s),
+            self.protocol.to_string().into(),
+            self.client.to_string().into(),
+            self.shown.clone().into(),
+            self.frontend.to_string().into(),
+            self.endpoint.to_string().into(),
+            self.source.to_string().into(),
+            self.kind.into(),
+            self.state.name().into(),
+            Cell::yes_or_no(self.is_assured),
+            duration(self.expires_s).into(),
         ]
     }
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::clients::{self, Refusal};
 use super::service_name::{self, NamespaceArgs, ServiceName};
-use super::table::{Listing, OutputArgs, Row, as_text, duration};
+use super::table::{Cell, Listing, OutputArgs, Row, as_text, duration};
 
 const DETAILS: &str = "\
 ENDPOINTS are those that clients may be sent to / all that are known (on this node).
@@ -182,7 +182,7 @@ impl ServiceRow {
         }
     }
 
-    fn notes(&self) -> String {
+    fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.external_policy_local {
             notes.push("external Local".to_owned());
@@ -201,7 +201,7 @@ impl ServiceRow {
                 format!("{} clients {}", clients.name(), answer.name())
             }));
         }
-        notes.join(", ")
+        notes
     }
 }
 
@@ -215,16 +215,15 @@ impl Row for ServiceRow {
         "NOTES",
     ];
 
-    fn cells(&self) -> Vec<String> {
-        let frontends: Vec<_> = self.frontends.iter().map(ToString::to_string).collect();
+    fn cells(&self) -> Vec<Cell> {
         let Counts { total, local, .. } = self.endpoints;
         vec![
-            self.shown.clone(),
-            self.protocol.to_string(),
-            self.family.to_string(),
-            frontends.join(", "),
-            format!("{}/{total} ({local} local)", self.usable),
-            self.notes(),
+            self.shown.clone().into(),
+            self.protocol.to_string().into(),
+            self.family.to_string().into(),
+            Cell::List(self.frontends.iter().map(ToString::to_string).collect()),
+            format!("{}/{total} ({local} local)", self.usable).into(),
+            Cell::List(self.notes()),
         ]
     }
 }
@@ -273,6 +272,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::clients::tests::{range, window};
+    use super::super::table::tests::texts;
     use super::*;
 
     fn service(range: Range) -> ServiceEntry {
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn a_row_tells_where_the_service_answers_and_by_whom() {
         assert_eq!(
-            row().cells(),
+            texts(row().cells()),
             [
                 "shop/cart:http",
                 "TCP",
@@ -397,9 +397,9 @@ mod tests {
 
         assert_eq!(
             remote_only.notes(),
-            "external Local, external-local clients dropped"
+            ["external Local", "external-local clients dropped"]
         );
-        assert_eq!(empty.notes(), "no endpoint: rejected");
+        assert_eq!(empty.notes(), ["no endpoint: rejected"]);
     }
 
     #[test]
