@@ -31,7 +31,7 @@ Examples:
 
 /// What to check for.
 #[derive(Debug, Args)]
-#[command(after_help = DETAILS)]
+#[command(after_long_help = DETAILS)]
 pub(super) struct CheckArgs {
     /// The cgroup whose processes are to be served; by default where cgroup2 is mounted
     #[arg(long, value_name = "PATH")]

@@ -20,7 +20,7 @@ Examples:
 
 /// What to show.
 #[derive(Debug, Args)]
-#[command(after_help = DETAILS)]
+#[command(after_long_help = DETAILS)]
 pub(super) struct CountersArgs {
     /// Only reasons for which packets are dropped
     #[arg(long)]
@@ -37,7 +37,7 @@ impl CountersArgs {
             .filter(|counter| counter.is_drop() || !self.drops)
             .map(|counter| Ok(CounterRow::new(*counter, counters.get(*counter)?)))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(list.rows(self.output.output, &rows, "no counters")?)
+        list.rows(self.output.output, &rows, "no counters")
     }
 }
 

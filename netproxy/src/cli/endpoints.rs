@@ -35,7 +35,7 @@ Examples:
 
 /// What to list.
 #[derive(Debug, Args)]
-#[command(after_help = DETAILS)]
+#[command(after_long_help = DETAILS)]
 pub(super) struct EndpointsArgs {
     /// Only those of this service
     #[arg(value_name = service_name::PLACEHOLDER)]
@@ -57,7 +57,7 @@ impl EndpointsArgs {
                     .map(|endpoint| EndpointRow::new(service, endpoint))
             })
             .collect();
-        Ok(list.rows(self.output.output, &rows, "no endpoints")?)
+        list.rows(self.output.output, &rows, "no endpoints")
     }
 }
 

@@ -39,7 +39,7 @@ Examples:
 
 /// Which to list.
 #[derive(Debug, Args)]
-#[command(after_help = DETAILS)]
+#[command(after_long_help = DETAILS)]
 pub(super) struct FlowsArgs {
     /// Only those of this service
     #[arg(long, value_name = service_name::PLACEHOLDER)]
@@ -77,7 +77,7 @@ impl FlowsArgs {
             .filter(|(flow, key)| self.admits(flow, *key))
             .map(|(flow, key)| FlowRow::new(flow, key))
             .collect();
-        Ok(list.rows(self.output.output, &rows, "no flows")?)
+        list.rows(self.output.output, &rows, "no flows")
     }
 
     fn admits(&self, flow: &FlowEntry, key: Option<&PortKey>) -> bool {

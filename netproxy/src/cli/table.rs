@@ -6,10 +6,14 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use serde::{Serialize, Serializer};
+
+/// What could not be done when printing fails.
+const STDOUT: &str = "stdout: cannot be written";
 
 /// What every viewing command takes.
 #[derive(Clone, Copy, Debug, Args)]
@@ -95,20 +99,28 @@ impl<'a> Listing<'a> {
         format: Format,
         rows: &[R],
         empty: &str,
-    ) -> io::Result<()> {
+    ) -> anyhow::Result<()> {
         match format {
-            Format::Json => {
-                serde_json::to_writer_pretty(&mut self.out, rows)?;
-                writeln!(self.out)
-            }
+            Format::Json => self.json(rows),
             Format::Table if rows.is_empty() => writeln!(self.out, "{empty}"),
             Format::Table => self.table(rows),
         }
+        .context(STDOUT)
     }
 
     /// Prints a line for people.
-    pub(super) fn line(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out, "{text}")
+    pub(super) fn line(&mut self, text: &str) -> anyhow::Result<()> {
+        writeln!(self.out, "{text}").context(STDOUT)
+    }
+
+    /// Writes out what is buffered.
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        self.out.flush().context(STDOUT)
+    }
+
+    fn json<R: Row>(&mut self, rows: &[R]) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut self.out, rows)?;
+        writeln!(self.out)
     }
 
     fn table<R: Row>(&mut self, rows: &[R]) -> io::Result<()> {
