@@ -17,7 +17,7 @@ mod service_name;
 mod services;
 mod table;
 
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -106,7 +106,7 @@ impl Cli {
             Command::Check(args) => code = args.run(&bpffs, &mut list)?,
             Command::Cleanup(args) => args.run(&pins, &mut list)?,
         }
-        out.flush()?;
+        list.finish()?;
         Ok(code)
     }
 }

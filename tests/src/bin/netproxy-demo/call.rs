@@ -80,7 +80,7 @@ const OUTSIDE_AT_BETA: Caller = Caller {
 };
 
 /// Makes every call, over both families.
-pub(crate) fn make_all(stage: &Stage) -> Result<Vec<CallResult>> {
+pub(crate) fn make_all(stage: &Stage<'_>) -> Result<Vec<CallResult>> {
     let mut results = Vec::new();
     let lab = stage.lab();
     let (alpha, beta) = (
@@ -115,7 +115,7 @@ pub(crate) fn make_all(stage: &Stage) -> Result<Vec<CallResult>> {
 }
 
 fn http(
-    stage: &Stage,
+    stage: &Stage<'_>,
     caller: &Caller,
     what: &str,
     address: IpAddr,
@@ -135,7 +135,7 @@ fn http(
 }
 
 fn udp(
-    stage: &Stage,
+    stage: &Stage<'_>,
     caller: &Caller,
     what: &str,
     address: IpAddr,
@@ -155,7 +155,7 @@ fn udp(
 }
 
 fn judge(
-    stage: &Stage,
+    stage: &Stage<'_>,
     caller: &Caller,
     place: &dyn Place,
     frontend: &str,

@@ -5,7 +5,7 @@ use netproxy_lab::Place as _;
 use crate::stage::{Objects, Stage, WEB_CLUSTER_IPS};
 
 /// Five commands, each with what it shows.
-pub(crate) fn show(stage: &Stage) -> String {
+pub(crate) fn show(stage: &Stage<'_>) -> String {
     let lab = stage.lab();
     let namespace = |place: &str| {
         lab.namespace_of(place)

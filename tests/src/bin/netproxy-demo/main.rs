@@ -49,7 +49,8 @@ fn main() -> Result<ExitCode> {
         println!("The demo's lab is gone.");
         return Ok(ExitCode::SUCCESS);
     }
-    let stage = Stage::raise(NAME, source)?;
+    let lab = stage::raise_lab(NAME)?;
+    let stage = Stage::set(&lab, source)?;
     let results = match call::make_all(&stage) {
         Ok(results) => results,
         Err(error) => {
@@ -67,7 +68,8 @@ fn main() -> Result<ExitCode> {
     }
     if keep {
         println!("{}\n", hints::show(&stage));
-        stage.keep().context("the lab cannot be kept")?;
+        drop(stage);
+        lab.keep().context("the lab cannot be kept")?;
     }
     println!("{} passed, {failed} failed", results.len() - failed);
     Ok(if failed == 0 {

@@ -26,34 +26,38 @@ pub(crate) const NAMES_NODE_PORT: u16 = 30_053;
 
 /// Everything the demo stands on.
 #[derive(Debug)]
-pub(crate) struct Stage {
-    lab: Lab,
-    objects: Objects,
+pub(crate) struct Stage<'lab> {
+    lab: &'lab Lab,
+    objects: Objects<'lab>,
 }
 
 /// Where the agents' objects come from.
 #[derive(Debug)]
-pub(crate) enum Objects {
+pub(crate) enum Objects<'lab> {
     /// A copy of the manifests, free to be edited.
     Directory(PathBuf),
     /// An API server.
-    Server(Box<ControlPlane>),
+    Server(Box<ControlPlane<'lab>>),
 }
 
-impl Stage {
-    /// Raises the lab, its servers and agents, and waits until services answer.
-    pub(crate) fn raise(name: &str, source: Source) -> Result<Self> {
-        let lab = step("Raising two nodes, four pods and a client", || {
-            Lab::only(name)
-                .node("alpha", Cni::Bridge)
-                .pod("web-1")
-                .pod("web-2")
-                .pod("shell")
-                .node("beta", Cni::Vxlan)
-                .pod("web-3")
-                .client("outside")
-                .up()
-        })?;
+/// Raises the lab.
+pub(crate) fn raise_lab(name: &str) -> Result<Lab> {
+    step("Raising two nodes, four pods and a client", || {
+        Lab::only(name)
+            .node("alpha", Cni::Bridge)
+            .pod("web-1")
+            .pod("web-2")
+            .pod("shell")
+            .node("beta", Cni::Vxlan)
+            .pod("web-3")
+            .client("outside")
+            .up()
+    })
+}
+
+impl<'lab> Stage<'lab> {
+    /// Starts servers and agents in the lab, and waits until services answer.
+    pub(crate) fn set(lab: &'lab Lab, source: Source) -> Result<Self> {
         step("Starting HTTP and UDP servers in the pods", || {
             for pod in ["web-1", "web-3"] {
                 lab.pod(pod)?.serve(&Serve::new().http(8080).udp(5353))?;
@@ -63,7 +67,7 @@ impl Stage {
         let objects = match source {
             Source::Manifests => Objects::Directory(copy_manifests(lab.directory())?),
             Source::Kubernetes => step("Starting a real etcd and kube-apiserver", || {
-                let server = ControlPlane::start(&lab)?;
+                let server = ControlPlane::start(lab)?;
                 server.kubectl(&["create", "-f", &format!("{MANIFESTS}/namespace.yaml")])?;
                 for file in ["nodes.yaml", "web.yaml", "names.yaml"] {
                     server.kubectl(&["create", "-f", &format!("{MANIFESTS}/{file}")])?;
@@ -80,16 +84,11 @@ impl Stage {
     }
 
     pub(crate) fn lab(&self) -> &Lab {
-        &self.lab
+        self.lab
     }
 
-    pub(crate) fn objects(&self) -> &Objects {
+    pub(crate) fn objects(&self) -> &Objects<'lab> {
         &self.objects
-    }
-
-    /// Leaves everything up.
-    pub(crate) fn keep(self) -> Result<()> {
-        self.lab.keep()
     }
 
     /// Who has which address, in words.

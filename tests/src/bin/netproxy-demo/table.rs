@@ -1,6 +1,6 @@
 //! The table of calls.
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 
 use crate::call::CallResult;
@@ -9,7 +9,7 @@ use crate::call::CallResult;
 pub(crate) fn show(results: &[CallResult]) -> Table {
     let mut table = Table::new();
     table
-        .load_preset(UTF8_HORIZONTAL_ONLY)
+        .load_style(NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header([
             "caller",
