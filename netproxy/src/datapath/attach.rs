@@ -281,10 +281,10 @@ fn hook_clsact(
     Ok(())
 }
 
-/// Removes our filters from a device; it may be gone, and they with it.
-fn detach_filters(device: &str) {
+/// Removes our filters from a device, which may be gone, and they with it; counts them.
+fn detach_filters(device: &str) -> usize {
     use aya::programs::Link as _;
-    for direction in Direction::BOTH {
+    let is_removed = |direction: &Direction| {
         let link = SchedClassifierLink::attached(
             device,
             direction.attach_type(),
@@ -292,27 +292,22 @@ fn detach_filters(device: &str) {
             TcHandle::new(0, HANDLE),
             None,
         );
-        if let Ok(link) = link
-            && let Err(error) = link.detach()
-        {
-            debug!(device, direction = direction.name(), %error, "no filter to remove");
-        }
-    }
+        link.is_ok_and(|link| link.detach().is_ok())
+    };
+    Direction::BOTH
+        .iter()
+        .filter(|direction| is_removed(direction))
+        .count()
 }
 
-/// Removes every link and filter.
-pub(super) fn detach_all(pins: &Pins) -> Result<(), DatapathError> {
-    for (path, _) in pinned_links(pins)? {
-        unpin(path)?;
-    }
+/// Removes our filters from every device; counts them.
+pub(super) fn remove_filters() -> Result<usize, DatapathError> {
     let interfaces = nix::net::if_::if_nameindex()
         .map_err(|errno| DatapathError::file("/sys/class/net", "cannot be listed")(errno.into()))?;
-    for interface in &interfaces {
-        if let Ok(name) = interface.name().to_str() {
-            detach_filters(name);
-        }
-    }
-    Ok(())
+    let names = interfaces
+        .iter()
+        .filter_map(|interface| interface.name().to_str().ok());
+    Ok(names.map(detach_filters).sum())
 }
 
 /// The pinned links with the device index in their name.

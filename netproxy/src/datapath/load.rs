@@ -8,6 +8,8 @@ use aya::programs::{ProgramError, SchedClassifier};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 
+use tracing::debug;
+
 use super::{DatapathError, DatapathOptions, Pins};
 
 /// The compiled programs, as `build.rs` embedded them.
@@ -164,11 +166,27 @@ pub(super) fn is_kernel(major: u8, minor: u8) -> bool {
     KernelVersion::current().is_ok_and(|current| current >= KernelVersion::new(major, minor, 0))
 }
 
+/// The verifier's log may be megabytes long; its end says why.
+const VERIFIER_LINES: usize = 12;
+
 fn not_loaded(name: &str, error: &ProgramError) -> DatapathError {
+    let reason = if let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = error
+    {
+        let log = verifier_log.to_string();
+        debug!(program = name, log, "the verifier's whole log");
+        let lines: Vec<_> = log.lines().collect();
+        let end = lines[lines.len().saturating_sub(VERIFIER_LINES)..].join("\n");
+        format!("{io_error}\n{end}\n")
+    } else {
+        error.to_string()
+    };
     DatapathError::Load {
         what: "program",
         name: name.to_owned(),
-        reason: format!("{error}"),
+        reason,
         remedy: "; netproxy needs Linux 6.1 or newer and CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: \
                  `netproxy check` tells what is missing",
     }
