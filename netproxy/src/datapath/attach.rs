@@ -13,11 +13,11 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{
     NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact,
 };
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 use netproxy_common::Device;
 use tracing::{debug, info};
 
-use super::load::{Loaded, is_kernel};
+use super::load::{self, Loaded, is_kernel};
 use super::{DatapathError, Pins, batch};
 use crate::node::Attachment;
 
@@ -96,7 +96,7 @@ pub(super) struct Devices {
 }
 
 impl Devices {
-    /// Verifies and loads the programs. Links of an earlier process stay as they are until
+    /// Verifies and loads the programs for Ethernet. Links of an earlier process stay as they are until
     /// [`Self::set`] names their devices.
     pub(super) fn adopt(
         mut loaded: Loaded,
@@ -109,7 +109,11 @@ impl Devices {
             AttachMode::Tcx => true,
             AttachMode::Clsact => false,
         };
-        let ebpf = loaded.into_programs()?;
+        let mut ebpf = loaded.into_programs();
+        for direction in Direction::BOTH {
+            // What the verifier refuses is to be known before anything changes.
+            load::program(&mut ebpf, direction.program(true))?;
+        }
         Ok(Self {
             ebpf,
             map,
@@ -192,12 +196,7 @@ impl Devices {
             reason,
         };
         let name = direction.program(attachment.has_link_layer);
-        let program: &mut SchedClassifier = self
-            .ebpf
-            .program_mut(name)
-            .ok_or_else(|| failed(format!("the compiled programs contain no {name}")))?
-            .try_into()
-            .map_err(|error: ProgramError| failed(error.to_string()))?;
+        let program = load::program(&mut self.ebpf, name)?;
         if self.uses_tcx {
             let pin =
                 self.pins

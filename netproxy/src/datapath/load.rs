@@ -149,16 +149,31 @@ impl Loaded {
         }
     }
 
-    /// Hands out the programs, each verified and loaded.
-    pub(super) fn into_programs(mut self) -> Result<Ebpf, DatapathError> {
-        for (name, program) in self.ebpf.programs_mut() {
-            let program: &mut SchedClassifier = program
-                .try_into()
-                .map_err(|error: ProgramError| not_loaded(name, &error))?;
-            program.load().map_err(|error| not_loaded(name, &error))?;
-        }
-        Ok(self.ebpf)
+    /// Hands out the programs, yet to be verified.
+    pub(super) fn into_programs(self) -> Ebpf {
+        self.ebpf
     }
+}
+
+/// The program of this name, verified and loaded. Verification takes a good part of a second, so
+/// a program that no device needs is not loaded.
+pub(super) fn program<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &str,
+) -> Result<&'a mut SchedClassifier, DatapathError> {
+    let program = ebpf.program_mut(name).ok_or_else(|| DatapathError::Load {
+        what: "program",
+        name: name.to_owned(),
+        reason: "the compiled programs do not contain it".to_owned(),
+        remedy: "; rebuild with `cargo xtask build`",
+    })?;
+    let program: &mut SchedClassifier = program
+        .try_into()
+        .map_err(|error| not_loaded(name, &error))?;
+    if program.fd().is_err() {
+        program.load().map_err(|error| not_loaded(name, &error))?;
+    }
+    Ok(program)
 }
 
 /// Whether the kernel is this release or newer.
