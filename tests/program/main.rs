@@ -11,4 +11,6 @@
 )]
 
 mod edge;
+mod host;
+mod whole;
 mod world;

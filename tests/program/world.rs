@@ -20,11 +20,11 @@ use netproxy_common::{DeviceKind, Flow, FlowKey, Ipv4, Ipv6};
 use nix::net::if_::if_nametoindex;
 
 pub(crate) use self::hook::{Context, Hook, Outcome};
+use self::namespace::Namespace;
 pub(crate) use self::namespace::ip;
 pub(crate) use self::packet::{Packet, tcp, udp};
 pub(crate) use self::service::Shop;
 pub(crate) use self::topology::{At, Flavour, NODE_MAC, POD_PORT, SERVICE_PORT};
-use self::namespace::Namespace;
 use self::topology::{DEVICES, DeviceSpec};
 
 /// A node.
@@ -104,8 +104,12 @@ impl World {
             attach: AttachMode::Tcx,
             ports: SourcePorts::default(),
         })?;
-        let own: BTreeSet<IpAddr> = Flavour::ALL.iter().map(|flavour| flavour.node()).collect();
-        datapath.set_node_addresses(&own, &own)?;
+        let own: BTreeSet<IpAddr> = Flavour::ALL
+            .iter()
+            .flat_map(|flavour| [flavour.node(), flavour.bridge()])
+            .collect();
+        let node_ports = Flavour::ALL.iter().map(|flavour| flavour.node()).collect();
+        datapath.set_node_addresses(&own, &node_ports)?;
         datapath.set_devices(&DEVICES.map(|device| attachment(&device)))?;
         self.datapath = Some(datapath);
         for device in DEVICES {
@@ -126,6 +130,7 @@ impl World {
     }
 
     /// A packet enters the node by a device.
+    #[must_use]
     pub(crate) fn ingress(&self, device: &'static str, packet: impl Into<Vec<u8>>) -> Outcome {
         let hook = self.ingress_hook(device);
         let context = Context {
@@ -136,6 +141,7 @@ impl World {
     }
 
     /// A packet that was forwarded leaves the node by a device.
+    #[must_use]
     pub(crate) fn egress(&self, device: &'static str, packet: impl Into<Vec<u8>>) -> Outcome {
         let context = Context {
             came_in_by: ifindex("eth0"),
@@ -145,6 +151,7 @@ impl World {
     }
 
     /// A packet of a process of this node leaves by a device.
+    #[must_use]
     pub(crate) fn sent(&self, device: &'static str, packet: impl Into<Vec<u8>>) -> Outcome {
         self.hook(device, Direction::Egress)
             .run(packet, Context::default())

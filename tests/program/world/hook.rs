@@ -46,7 +46,6 @@ pub(crate) struct Context {
 }
 
 /// What became of a packet.
-#[must_use]
 pub(crate) struct Outcome {
     code: i32,
     input: Vec<u8>,
@@ -73,6 +72,7 @@ impl Hook {
     }
 
     /// Hands the program a packet.
+    #[must_use]
     pub(crate) fn run(&self, packet: impl Into<Vec<u8>>, about: Context) -> Outcome {
         let input = packet.into();
         let before = self.counts();

@@ -25,7 +25,10 @@ pub(crate) struct Shop {
 impl Shop {
     /// Service `number` (1 to 9) without endpoints.
     pub(crate) fn new(flavour: Flavour, number: u8) -> Self {
-        let name = ObjectName::new("default", format!("shop{number}-{}", flavour.protocol));
+        let name = ObjectName::new(
+            "default",
+            format!("shop{number}-{}-{}", flavour.protocol, flavour.family),
+        );
         let service = Service {
             name,
             cluster_ips: vec![flavour.cluster_ip(number)],

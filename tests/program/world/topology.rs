@@ -66,6 +66,20 @@ impl Flavour {
         self.address("192.0.2.1", "2001:db8:2::1")
     }
 
+    /// The node's address on its bridge, where no NodePort answers.
+    pub(crate) fn bridge(self) -> IpAddr {
+        self.address("10.244.3.1", "fd00:244:3::1")
+    }
+
+    /// The source that the kernel uses towards pods that it reaches without a bridge: the first
+    /// device's, and by RFC 6724 the address most like the pod's.
+    pub(crate) fn source_towards_pods(self) -> IpAddr {
+        match self.family {
+            Family::V4 => self.node(),
+            Family::V6 => self.bridge(),
+        }
+    }
+
     /// A client outside the cluster; `tun0` leads to it as well.
     ///
     /// A test run reads the EtherType at bytes 12 and 13 even where a device has no link layer,
