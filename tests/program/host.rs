@@ -15,19 +15,17 @@ fn a_process_reaches_an_endpoint_here_under_the_nodes_address() {
         let endpoint = flavour.local_pod(1).at(POD_PORT);
         let shop = Shop::new(flavour, 1).here(endpoint.ip());
         world.serve(&[&shop]);
-        let client = flavour.node().at(40_000);
-        for frontend in [shop.cluster_ip(), shop.vip(), shop.external_ip()] {
-            let client = client
-                .ip()
-                .at(client.port() + frontend.ip().is_ipv6() as u16);
+        let frontends = [shop.cluster_ip(), shop.vip(), shop.external_ip()];
+        for (port, frontend) in (40_000..).zip(frontends) {
+            let client = flavour.node().at(port);
+
             let request = flavour.first(client, frontend);
             let requested = world.sent("eth0", &request);
-            let source = requested.source();
-            requested.redirects_as(&request.from(source).to(endpoint).ttl(63));
-
-            let answer = flavour.answer(endpoint, source).to_mac(POD_DEVICE_MAC);
+            let answer = flavour.answer(endpoint, client).to_mac(POD_DEVICE_MAC);
             let answered = world.ingress("pod1", &answer);
-            answered.redirects_as(&answer.from(frontend).to(client).to_mac(NODE_MAC));
+
+            requested.redirects_as(&request.to(endpoint).ttl(63));
+            answered.redirects_as(&answer.from(frontend).to_mac(NODE_MAC));
         }
     }
 }

@@ -10,7 +10,15 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod adoption;
+mod choice;
+mod collision;
 mod edge;
+mod flow_life;
+mod headers;
 mod host;
+mod hostile;
+mod malformed;
+mod policy;
 mod whole;
 mod world;

@@ -1,5 +1,6 @@
 //! A node with the real datapath on it, alone in its namespaces.
 
+mod checksum;
 mod hook;
 mod namespace;
 mod packet;
@@ -19,12 +20,12 @@ use netproxy_common::flow::FlowFlags;
 use netproxy_common::{DeviceKind, Flow, FlowKey, Ipv4, Ipv6};
 use nix::net::if_::if_nametoindex;
 
+pub(crate) use self::checksum::checksums_hold;
 pub(crate) use self::hook::{Context, Hook, Outcome};
 use self::namespace::Namespace;
-pub(crate) use self::namespace::ip;
-pub(crate) use self::packet::{Packet, tcp, udp};
+pub(crate) use self::packet::{Fragment, Packet, tcp};
 pub(crate) use self::service::Shop;
-pub(crate) use self::topology::{At, Flavour, NODE_MAC, POD_PORT, SERVICE_PORT};
+pub(crate) use self::topology::{At, Flavour, NODE_MAC, POD_PORT};
 use self::topology::{DEVICES, DeviceSpec};
 
 /// A node.

@@ -18,7 +18,6 @@ use super::packet::Packet;
 const WORDS: usize = 48;
 const INGRESS_IFINDEX: usize = 9;
 const IFINDEX: usize = 10;
-const DATA_END: usize = 20;
 const GSO_SIZE: usize = 44;
 
 /// `TCX_NEXT`, `TC_ACT_SHOT` and `TC_ACT_REDIRECT` of uapi/linux/bpf.h and pkt_cls.h.
@@ -39,8 +38,6 @@ pub(crate) struct Hook {
 pub(crate) struct Context {
     /// The device it came in by; zero: a process of this node sent it.
     pub(crate) came_in_by: u32,
-    /// How many of its bytes lie in one piece; zero: all.
-    pub(crate) linear: u32,
     /// The segment size of a packet that stands for many; zero: it stands for itself.
     pub(crate) gso_size: u32,
 }
@@ -79,7 +76,6 @@ impl Hook {
         let mut context = [0_u32; WORDS];
         context[INGRESS_IFINDEX] = about.came_in_by;
         context[IFINDEX] = self.ifindex;
-        context[DATA_END] = about.linear;
         context[GSO_SIZE] = about.gso_size;
         let context: Vec<u8> = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let mut output = vec![0; input.len() + 256];

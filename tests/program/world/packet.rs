@@ -4,8 +4,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{
-    IpHeaders, IpNumber, Ipv4Header, Ipv4Options, Ipv6Extensions, Ipv6Header, Ipv6RawExtHeader,
-    Ipv6RoutingExtensions, PacketBuilder, TcpHeader,
+    Ethernet2Header, IpFragOffset, IpHeaders, IpNumber, Ipv4Header, Ipv4Options, Ipv6Extensions,
+    Ipv6FragmentHeader, Ipv6Header, Ipv6RawExtHeader, Ipv6RoutingExtensions, PacketBuilder,
+    TcpHeader,
 };
 use netproxy::model::Protocol;
 
@@ -20,6 +21,7 @@ pub(crate) struct Packet {
     ttl: u8,
     link: Option<[u8; 6]>,
     extras: Extras,
+    is_unlimited: bool,
     payload: Vec<u8>,
 }
 
@@ -46,6 +48,16 @@ struct Extras {
     destination_options: bool,
     /// Segments left of a routing header.
     routing: Option<u8>,
+    fragment: Option<Fragment>,
+}
+
+/// Which part of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fragment {
+    /// Where it starts, in units of eight bytes.
+    pub(crate) offset: u16,
+    /// Whether it is not the last one.
+    pub(crate) has_more: bool,
 }
 
 /// A TCP segment with data, but without any flag.
@@ -98,8 +110,14 @@ impl Packet {
             ttl: 64,
             link: Some(NODE_MAC),
             extras: Extras::default(),
+            is_unlimited: false,
             payload: b"an odd number of bytes.".to_vec(),
         }
+    }
+
+    /// Whether it is of IPv4.
+    pub(crate) fn is_v4(&self) -> bool {
+        self.source.is_ipv4()
     }
 
     /// The same packet from elsewhere.
@@ -193,6 +211,36 @@ impl Packet {
         self
     }
 
+    /// One fragment of a datagram; it shows ports even if it is not the first, as an attacker's may.
+    pub(crate) fn fragment(mut self, fragment: Fragment) -> Self {
+        self.extras.fragment = Some(fragment);
+        self
+    }
+
+    /// With a length of zero in the IP header: more segments than it could name.
+    pub(crate) fn unlimited(mut self) -> Self {
+        self.is_unlimited = true;
+        self
+    }
+
+    /// An ICMP echo request between the same addresses.
+    pub(crate) fn echo_request(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let builder = PacketBuilder::ethernet2(PEER_MAC, NODE_MAC).ip(self.ip_headers());
+        if self.source.is_ipv4() {
+            builder
+                .icmpv4_echo_request(7, 1)
+                .write(&mut bytes, &self.payload)
+                .unwrap();
+        } else {
+            builder
+                .icmpv6_echo_request(7, 1)
+                .write(&mut bytes, &self.payload)
+                .unwrap();
+        }
+        bytes
+    }
+
     /// The packet as it stands on the wire.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -213,6 +261,9 @@ impl Packet {
                 .write(&mut bytes, &self.payload)
                 .unwrap(),
         }
+        if self.is_unlimited {
+            self.hide_length(&mut bytes);
+        }
         if self.transport
             == (Transport::Udp {
                 has_checksum: false,
@@ -222,6 +273,19 @@ impl Packet {
             bytes[checksum..][..2].fill(0);
         }
         bytes
+    }
+
+    /// Writes the length as zero, and the header checksum accordingly.
+    fn hide_length(&self, bytes: &mut [u8]) {
+        let ip = Ethernet2Header::LEN;
+        if self.source.is_ipv6() {
+            bytes[ip + 4..][..2].fill(0);
+            return;
+        }
+        let (mut header, _) = Ipv4Header::from_slice(&bytes[ip..]).unwrap();
+        header.total_len = 0;
+        header.header_checksum = header.calc_header_checksum();
+        bytes[ip..][..header.header_len()].copy_from_slice(&header.to_bytes());
     }
 
     fn tcp_header(&self) -> Option<TcpHeader> {
@@ -253,6 +317,10 @@ impl Packet {
                         .unwrap();
                 header.options = Ipv4Options::try_from(&self.extras.v4_options[..]).unwrap();
                 header.identification = 0x4711;
+                if let Some(Fragment { offset, has_more }) = self.extras.fragment {
+                    header.fragment_offset = IpFragOffset::try_new(offset).unwrap();
+                    header.more_fragments = has_more;
+                }
                 IpHeaders::Ipv4(header, Default::default())
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
@@ -285,12 +353,16 @@ impl Extras {
                     .unwrap(),
                 final_destination_options: None,
             }),
+            fragment: self.fragment.map(|Fragment { offset, has_more }| {
+                let offset = IpFragOffset::try_new(offset).unwrap();
+                Ipv6FragmentHeader::new(next, offset, has_more, 0x4711_0815)
+            }),
             ..Default::default()
         }
     }
 }
 
-impl std::convert::From<&Packet> for Vec<u8> {
+impl From<&Packet> for Vec<u8> {
     fn from(packet: &Packet) -> Self {
         packet.bytes()
     }

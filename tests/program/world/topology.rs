@@ -50,6 +50,17 @@ impl Flavour {
         Self::new(Family::V6, Protocol::Udp),
     ];
 
+    /// Those of IPv4.
+    pub(crate) const V4: [Self; 2] = [
+        Self::new(Family::V4, Protocol::Tcp),
+        Self::new(Family::V4, Protocol::Udp),
+    ];
+    /// Those of IPv6.
+    pub(crate) const V6: [Self; 2] = [
+        Self::new(Family::V6, Protocol::Tcp),
+        Self::new(Family::V6, Protocol::Udp),
+    ];
+
     const fn new(family: Family, protocol: Protocol) -> Self {
         Self { family, protocol }
     }
