@@ -33,6 +33,7 @@ pub(crate) struct World {
     hooks: BTreeMap<(&'static str, Direction), Arc<Hook>>,
     datapath: Option<Datapath>,
     pins: Pins,
+    ports: SourcePorts,
     // Last: the rest must go before the namespaces do.
     _namespace: Namespace,
 }
@@ -55,12 +56,18 @@ pub(crate) enum Half {
 impl World {
     /// A node that serves nothing yet.
     pub(crate) fn new() -> Self {
+        Self::with_ports(SourcePorts::default())
+    }
+
+    /// As [`Self::new`], with these source ports for whole flows.
+    pub(crate) fn with_ports(ports: SourcePorts) -> Self {
         let namespace = Namespace::enter();
         topology::build();
         let mut world = Self {
             hooks: BTreeMap::new(),
             datapath: None,
             pins: Pins::new(namespace.bpffs()),
+            ports,
             _namespace: namespace,
         };
         world.start();
@@ -96,7 +103,7 @@ impl World {
         let mut datapath = Datapath::open(&DatapathOptions {
             pins: self.pins.clone(),
             attach: AttachMode::Tcx,
-            ports: SourcePorts::default(),
+            ports: self.ports,
         })?;
         let own: BTreeSet<IpAddr> = Flavour::ALL
             .iter()
