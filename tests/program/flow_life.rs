@@ -185,6 +185,44 @@ fn a_connection_outlives_its_endpoints_removal_and_new_ones_go_elsewhere() {
 }
 
 #[test]
+fn a_connection_outlives_its_service() {
+    let mut world = World::new();
+    for flavour in Flavour::TCP {
+        let connection = Connection::established(&mut world, flavour);
+        let gone = [(connection.shop.name(), Vec::new())];
+
+        connection.world.datapath().apply(&gone).unwrap();
+        connection.world.datapath().expire_flows().unwrap();
+
+        connection.client_sends(connection.later());
+        connection.endpoint_sends(connection.answering_segment().ack());
+        let frontend = connection.shop.cluster_ip();
+        let other = flavour.first(flavour.local_pod(1).at(40_001), frontend);
+        connection.world.ingress("pod1", &other).passes_untouched();
+    }
+}
+
+#[test]
+fn an_address_is_forgotten_with_the_last_flow_to_it() {
+    let mut world = World::new();
+    for flavour in Flavour::TCP {
+        let connection = Connection::established(&mut world, flavour);
+        let gone = [(connection.shop.name(), Vec::new())];
+        connection.world.datapath().apply(&gone).unwrap();
+
+        connection.world.forget_flows();
+        connection.world.datapath().expire_flows().unwrap();
+
+        assert_eq!(
+            connection
+                .world
+                .meaning_of(connection.shop.cluster_ip().ip()),
+            None
+        );
+    }
+}
+
+#[test]
 fn a_connection_closes_when_both_sides_have_said_so() {
     let mut world = World::new();
     for flavour in Flavour::TCP {

@@ -17,7 +17,7 @@ use netproxy::datapath::{
 };
 use netproxy::node::Attachment;
 use netproxy_common::flow::FlowFlags;
-use netproxy_common::{DeviceKind, Flow, FlowKey, Ipv4, Ipv6};
+use netproxy_common::{AddressFlags, DeviceKind, Flow, FlowKey, Ipv4, Ipv6};
 use nix::net::if_::if_nametoindex;
 
 pub(crate) use self::checksum::checksums_hold;
@@ -200,6 +200,19 @@ impl World {
         }
         for name in ["PENDING_V6", "FLOWS_V6"] {
             forget::<Ipv6>(self.flow_map(name), |_| true);
+        }
+    }
+
+    /// What an address means to the programs; nothing: None.
+    pub(crate) fn meaning_of(&self, address: IpAddr) -> Option<AddressFlags> {
+        fn look_up<A: aya::Pod>(map: Map, key: A) -> Option<AddressFlags> {
+            let map: HashMap<_, A, AddressFlags> = HashMap::try_from(map).unwrap();
+            map.get(&key, 0).ok()
+        }
+        let map = |name| Map::HashMap(MapData::from_pin(self.pins.map(name)).unwrap());
+        match address {
+            IpAddr::V4(v4) => look_up(map("ADDRESSES_V4"), Ipv4::new(v4.octets())),
+            IpAddr::V6(v6) => look_up(map("ADDRESSES_V6"), Ipv6::new(v6.octets())),
         }
     }
 
