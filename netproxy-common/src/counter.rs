@@ -45,6 +45,9 @@ counters! {
     TupleCollision => "tuple_collision", drop: true;
     /// No route to the endpoint, or back to the client.
     NoRoute => "no_route", drop: true;
+    /// A packet larger than the way to its endpoint, or back to its client, can carry; the sender is
+    /// not told yet.
+    PacketTooBig => "packet_too_big", drop: true;
     /// A process of this node asked for a service whose endpoint is the node itself, past the
     /// socket hooks; the answer would never cross a device.
     HostToItself => "host_to_itself", drop: true;

@@ -1,8 +1,8 @@
 //! Routes: where a translated packet leaves, and with which source.
 
 use aya_ebpf::bindings::{
-    BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup,
-    bpf_redir_neigh,
+    BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_SUCCESS,
+    BPF_FIB_LOOKUP_SRC, bpf_fib_lookup, bpf_redir_neigh,
 };
 use aya_ebpf::helpers::{bpf_fib_lookup as fib_lookup, bpf_redirect_neigh};
 use netproxy_common::Counter;
@@ -27,6 +27,8 @@ pub(crate) struct Route<F: Family> {
 ///
 /// # Errors
 /// [`Counter::NoRoute`]: none, or one that this node does not forward by.
+/// [`Counter::PacketTooBig`]: the packet is larger than the device's MTU (`is_skb_forwardable` in
+/// net/core/filter.c's `bpf_skb_fib_lookup`).
 #[inline(always)]
 pub(crate) fn find<F: Family, P: Packet>(
     packet: P,
@@ -67,6 +69,9 @@ fn look_up<F: Family, P: Packet>(
             flags,
         )
     };
+    if answer == i64::from(BPF_FIB_LKUP_RET_FRAG_NEEDED) {
+        return Err(Counter::PacketTooBig);
+    }
     // Without BPF_FIB_LOOKUP_SKIP_NEIGH an unresolved neighbour is no obstacle either:
     // bpf_redirect_neigh resolves it.
     if answer != i64::from(BPF_FIB_LKUP_RET_SUCCESS)
