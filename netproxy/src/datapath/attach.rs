@@ -7,17 +7,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::{fs, io};
 
-use aya::Ebpf;
 use aya::maps::MapData;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{
     NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact,
 };
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 use netproxy_common::Device;
 use tracing::{debug, info};
 
-use super::load::{Loaded, is_kernel};
+use super::load::{Loaded, Programs, is_kernel};
 use super::{DatapathError, Pins, batch};
 use crate::node::Attachment;
 
@@ -88,7 +87,7 @@ const HANDLE: u16 = 0x6e70;
 /// The devices that programs are attached to.
 #[derive(Debug)]
 pub(super) struct Devices {
-    ebpf: Ebpf,
+    programs: Programs,
     map: MapData,
     pins: Pins,
     uses_tcx: bool,
@@ -96,7 +95,7 @@ pub(super) struct Devices {
 }
 
 impl Devices {
-    /// Verifies and loads the programs. Links of an earlier process stay as they are until
+    /// Verifies and loads the programs for Ethernet. Links of an earlier process stay as they are until
     /// [`Self::set`] names their devices.
     pub(super) fn adopt(
         mut loaded: Loaded,
@@ -109,9 +108,13 @@ impl Devices {
             AttachMode::Tcx => true,
             AttachMode::Clsact => false,
         };
-        let ebpf = loaded.into_programs()?;
+        let mut programs = loaded.into_programs();
+        for direction in Direction::BOTH {
+            // What the verifier refuses is to be known before anything changes.
+            programs.get(direction.program(true))?;
+        }
         Ok(Self {
-            ebpf,
+            programs,
             map,
             pins: pins.clone(),
             uses_tcx,
@@ -192,12 +195,7 @@ impl Devices {
             reason,
         };
         let name = direction.program(attachment.has_link_layer);
-        let program: &mut SchedClassifier = self
-            .ebpf
-            .program_mut(name)
-            .ok_or_else(|| failed(format!("the compiled programs contain no {name}")))?
-            .try_into()
-            .map_err(|error: ProgramError| failed(error.to_string()))?;
+        let program = self.programs.get(name)?;
         if self.uses_tcx {
             let pin =
                 self.pins

@@ -1,6 +1,7 @@
 //! Loading the programs: constants by kernel, maps from their pins or new.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use aya::maps::{Map, MapData};
@@ -149,15 +150,49 @@ impl Loaded {
         }
     }
 
-    /// Hands out the programs, each verified and loaded.
-    pub(super) fn into_programs(mut self) -> Result<Ebpf, DatapathError> {
-        for (name, program) in self.ebpf.programs_mut() {
-            let program: &mut SchedClassifier = program
-                .try_into()
-                .map_err(|error: ProgramError| not_loaded(name, &error))?;
+    /// Hands out the programs, yet to be verified.
+    pub(super) fn into_programs(self) -> Programs {
+        Programs {
+            ebpf: self.ebpf,
+            _maps: self.maps,
+        }
+    }
+}
+
+/// The programs. They name their maps by descriptor until they are loaded, so every map must be
+/// open for as long as there is a program that is not.
+pub(super) struct Programs {
+    ebpf: Ebpf,
+    /// Those that nobody took.
+    _maps: BTreeMap<&'static str, Map>,
+}
+
+impl fmt::Debug for Programs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Programs").finish_non_exhaustive()
+    }
+}
+
+impl Programs {
+    /// The program of this name, verified and loaded. Verification takes a good part of a second,
+    /// so a program that no device needs is not loaded.
+    pub(super) fn get(&mut self, name: &str) -> Result<&mut SchedClassifier, DatapathError> {
+        let program = self
+            .ebpf
+            .program_mut(name)
+            .ok_or_else(|| DatapathError::Load {
+                what: "program",
+                name: name.to_owned(),
+                reason: "the compiled programs do not contain it".to_owned(),
+                remedy: "; rebuild with `cargo xtask build`",
+            })?;
+        let program: &mut SchedClassifier = program
+            .try_into()
+            .map_err(|error| not_loaded(name, &error))?;
+        if program.fd().is_err() {
             program.load().map_err(|error| not_loaded(name, &error))?;
         }
-        Ok(self.ebpf)
+        Ok(program)
     }
 }
 
