@@ -1,3 +1,9 @@
-//! The control-plane tier: netproxy against a real etcd and kube-apiserver.
+//! The control-plane tier: netproxy against a real etcd and kube-apiserver. Objects are made with
+//! kubectl, EndpointSlices by the real controller from Pods, and what counts is what packets do.
 
-mod fixture;
+mod agents;
+mod cluster;
+mod components;
+mod outages;
+mod services;
+mod traffic;

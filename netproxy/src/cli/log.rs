@@ -8,6 +8,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Where the filter is looked for, first come first served.
 const VARIABLES: [&str; 2] = ["NETPROXY_LOG", "RUST_LOG"];
+/// Holds unless the filter says otherwise: this library warns at every attempt of what we tell once.
+const ALWAYS: &str = "kube_runtime=error";
 
 /// How to log.
 #[derive(Clone, Copy, Debug, Args)]
@@ -56,14 +58,14 @@ impl LogArgs {
 fn filter(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<EnvFilter> {
     for name in VARIABLES {
         if let Some(value) = variable(name).filter(|value| !value.is_empty()) {
-            return EnvFilter::try_new(&value).with_context(|| {
+            return EnvFilter::try_new(format!("{ALWAYS},{value}")).with_context(|| {
                 format!(
                     "{name}={value}: not a log filter; write for example {name}=debug or unset it"
                 )
             });
         }
     }
-    Ok(EnvFilter::new("info"))
+    Ok(EnvFilter::new(format!("{ALWAYS},info")))
 }
 
 #[cfg(test)]
@@ -83,9 +85,16 @@ mod tests {
     fn our_own_variable_comes_before_the_common_one() {
         let both = [("RUST_LOG", "trace"), ("NETPROXY_LOG", "warn")];
 
-        assert_eq!(filter_of(&both).unwrap(), "warn");
-        assert_eq!(filter_of(&both[..1]).unwrap(), "trace");
-        assert_eq!(filter_of(&[]).unwrap(), "info");
+        assert_eq!(filter_of(&both).unwrap(), "kube_runtime=error,warn");
+        assert_eq!(filter_of(&both[..1]).unwrap(), "kube_runtime=error,trace");
+        assert_eq!(filter_of(&[]).unwrap(), "kube_runtime=error,info");
+    }
+
+    #[test]
+    fn what_is_quiet_by_default_can_be_heard() {
+        let set = [("NETPROXY_LOG", "info,kube_runtime=debug")];
+
+        assert_eq!(filter_of(&set).unwrap(), "kube_runtime=debug,info");
     }
 
     #[test]

@@ -49,12 +49,13 @@ impl ControlPlane<'_> {
         self.hand_over(&["replace", "--subresource=status"], manifest)
     }
 
-    /// Deletes an object of the namespace `default`, and waits until it is gone.
+    /// Deletes an object of the namespace `default` at once; a pod is not waited for.
     ///
     /// # Errors
     /// When there is none.
     pub fn delete(&self, kind: &str, name: &str) -> Result<()> {
-        self.kubectl(&["delete", kind, name, "--now"]).map(drop)
+        let words = ["delete", kind, name, "--force", "--grace-period=0"];
+        self.kubectl(&words).map(drop)
     }
 
     fn hand_over(&self, words: &[&str], manifest: &str) -> Result<()> {
