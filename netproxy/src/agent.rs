@@ -63,7 +63,12 @@ pub enum AgentError {
 
 /// Runs until `stop`. The datapath stays in force afterwards.
 pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), AgentError> {
-    let AgentOptions { node_name, source, devices, datapath } = options;
+    let AgentOptions {
+        node_name,
+        source,
+        devices,
+        datapath,
+    } = options;
     let tasks = TaskTracker::new();
     // Tasks end with the agent, however it ends.
     let stop = stop.child_token();
@@ -157,7 +162,9 @@ impl Agent {
                 }
                 _ = expiry.tick() => self.expire_flows(),
                 _ = comparison.tick() => self.compare(),
-                () = is_due => self.apply(BTreeSet::new()),
+                () = is_due => {
+                    self.apply(BTreeSet::new());
+                }
             }
             retry_at = self.next_retry(retry_at);
         }
@@ -168,8 +175,11 @@ impl Agent {
     /// Devices and addresses. What fails is logged and tried again with the next change or
     /// comparison.
     fn look_at_network(&mut self, network: &NodeNetwork) {
-        let node_addresses: Vec<IpAddr> =
-            self.store.node().map(|node| node.addresses.clone()).unwrap_or_default();
+        let node_addresses: Vec<IpAddr> = self
+            .store
+            .node()
+            .map(|node| node.addresses.clone())
+            .unwrap_or_default();
         let devices = node::attachments(network, &self.patterns, &node_addresses);
         if let Err(error) = self.datapath.set_devices(&devices) {
             // A device may vanish between its listing and here; then it is listed as gone next.
@@ -180,8 +190,11 @@ impl Agent {
             return;
         }
         let own = network.node_addresses();
-        let node_ports =
-            if node_addresses.is_empty() { own.clone() } else { node_addresses.into_iter().collect() };
+        let node_ports = if node_addresses.is_empty() {
+            own.clone()
+        } else {
+            node_addresses.into_iter().collect()
+        };
         if let Err(error) = self.datapath.set_node_addresses(&own, &node_ports) {
             error!(%error, "NodePorts may not answer on every address");
         }
@@ -207,9 +220,14 @@ impl Agent {
         }
         let mut names = self.datapath.service_names();
         names.extend(self.store.services().map(|service| service.name.clone()));
-        let Applied { written, removed, .. } = self.apply(names);
+        let Applied {
+            written, removed, ..
+        } = self.apply(names);
         if written + removed > 0 {
-            warn!(written, removed, "the maps had drifted from the wanted state and were repaired");
+            warn!(
+                written,
+                removed, "the maps had drifted from the wanted state and were repaired"
+            );
         }
     }
 
@@ -217,8 +235,10 @@ impl Agent {
     fn apply(&mut self, mut names: BTreeSet<ObjectName>) -> Applied {
         names.append(&mut self.refused);
         let began = Instant::now();
-        let wanted: Vec<_> =
-            names.iter().map(|name| (name.clone(), self.store.plan(name))).collect();
+        let wanted: Vec<_> = names
+            .iter()
+            .map(|name| (name.clone(), self.store.plan(name)))
+            .collect();
         match self.datapath.apply(&wanted) {
             Ok(applied) => {
                 self.retry = RETRY.0;
@@ -260,10 +280,19 @@ impl Agent {
 
 /// The story of one sync in one line.
 fn report(applied: &Applied, services: usize, took: Duration) {
-    let Applied { written, unchanged, removed, endpoints, refused: _ } = *applied;
+    let Applied {
+        written,
+        unchanged,
+        removed,
+        endpoints,
+        refused: _,
+    } = *applied;
     let took_us = took.as_micros();
     if written + removed > 0 {
-        info!(services, written, unchanged, removed, endpoints, took_us, "synced");
+        info!(
+            services,
+            written, unchanged, removed, endpoints, took_us, "synced"
+        );
     } else {
         debug!(services, unchanged, took_us, "nothing to change");
     }

@@ -3,9 +3,11 @@
 //! Data flows one way: `source` (watch, manifests) -> `model` (our own small types) -> `plan`
 //! (pure: the wanted state) -> `datapath` (maps and programs).
 
+pub mod agent;
 pub mod check;
 pub mod datapath;
 pub mod model;
 pub mod node;
 pub mod plan;
+pub mod source;
 pub mod store;

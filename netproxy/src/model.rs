@@ -5,6 +5,7 @@
 //! without a number never get here.
 
 mod change;
+pub mod convert;
 mod endpoint;
 mod name;
 mod node;

@@ -1,2 +1,94 @@
-//! `cargo xtask`: set-up, builds, demo and tests.
-fn main() {}
+//! `cargo xtask`: set-up, builds, demo and tests. This file owns the command line, nothing else.
+
+mod binaries;
+mod command;
+mod demo;
+mod distribution;
+mod ebpf;
+mod linker;
+mod llvm;
+mod need;
+mod setup;
+mod stamp;
+mod test;
+mod toolchain;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::binaries::Profile;
+use crate::demo::DemoArguments;
+use crate::ebpf::Warnings;
+use crate::test::Tier;
+use crate::workspace::Workspace;
+
+/// netproxy's set-up, builds, demo and tests.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what builds and tests need: packages, a compiler for eBPF, bpf-linker
+    Setup,
+    /// Build the pinned etcd, Kubernetes components and helm under target/tools/control-plane/bin
+    Tools,
+    /// Build the eBPF programs to target/ebpf/netproxy-ebpf
+    BuildEbpf {
+        /// Fail on the compiler's warnings
+        #[arg(long)]
+        deny_warnings: bool,
+    },
+    /// Build the eBPF programs, netproxy and the binaries of the lab
+    Build {
+        /// Build with optimisations, to target/release
+        #[arg(long)]
+        release: bool,
+    },
+    /// Raise the demo: two nodes, pods and a client in network namespaces, and real traffic
+    Demo(DemoArguments),
+    /// Run the tests, all tiers and the demo unless one tier is named
+    Test {
+        /// The one tier to run
+        tier: Option<Tier>,
+    },
+}
+
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        // Not by returning it: that would print a backtrace, of a failure that is not in here.
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> Result<ExitCode> {
+    command::await_children_on_interrupt()?;
+    let workspace = Workspace::locate()?;
+    match Arguments::parse().task {
+        Task::Setup => setup::run(&workspace)?,
+        Task::Tools => tools::install(&workspace)?,
+        Task::BuildEbpf { deny_warnings } => {
+            ebpf::build(&workspace, Warnings::denied_if(deny_warnings))?;
+        }
+        Task::Build { release } => {
+            let profile = if release {
+                Profile::Release
+            } else {
+                Profile::Dev
+            };
+            ebpf::build(&workspace, Warnings::Shown)?;
+            binaries::build(&workspace, profile)?;
+        }
+        Task::Demo(arguments) => match demo::run(&workspace, &arguments)? {},
+        Task::Test { tier } => return test::run(&workspace, tier),
+    }
+    Ok(ExitCode::SUCCESS)
+}

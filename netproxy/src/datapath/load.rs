@@ -49,7 +49,10 @@ impl SourcePorts {
             .collect();
         runs.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let mut runs = runs.into_iter();
-        Self { low: runs.next().unwrap_or_default(), high: runs.next().unwrap_or_default() }
+        Self {
+            low: runs.next().unwrap_or_default(),
+            high: runs.next().unwrap_or_default(),
+        }
     }
 
     fn count(self) -> u32 {

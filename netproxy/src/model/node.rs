@@ -11,7 +11,7 @@ use super::Label;
 pub struct Node {
     /// `metadata.name`.
     pub name: Label,
-    /// `status.addresses`: InternalIP first, then ExternalIP, in the object's order.
+    /// `status.addresses`: `InternalIP` first, then `ExternalIP`, in the object's order.
     pub addresses: Vec<IpAddr>,
     /// The label `topology.kubernetes.io/zone`, when not empty.
     pub zone: Option<Label>,

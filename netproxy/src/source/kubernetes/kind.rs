@@ -1,0 +1,98 @@
+//! The three kinds that are watched.
+
+use std::fmt;
+
+use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use serde::de::DeserializeOwned;
+
+use crate::model::convert::{self, Interner};
+use crate::model::{Change, ObjectName};
+
+/// A watched kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Services,
+    EndpointSlices,
+    Node,
+}
+
+/// A type of the API that is watched, and how it becomes [`Change`]s.
+pub(super) trait Watched:
+    kube::Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + Send + 'static
+{
+    /// Which of the three it is.
+    const KIND: Kind;
+
+    /// The object as a change, or None if it is of no concern to a proxy.
+    fn exists(&self, interner: &mut Interner) -> Option<Change>;
+
+    /// The change that an object is gone.
+    fn gone(name: ObjectName) -> Change;
+
+    /// The change that a complete list had nothing in it, where that is worth telling.
+    fn nothing_listed() -> Option<Change> {
+        None
+    }
+}
+
+impl Kind {
+    /// All three.
+    pub(super) const ALL: [Self; 3] = [Self::Services, Self::EndpointSlices, Self::Node];
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Services => "services",
+            Self::EndpointSlices => "endpointslices",
+            Self::Node => "this node",
+        })
+    }
+}
+
+impl Watched for Service {
+    const KIND: Kind = Kind::Services;
+
+    fn exists(&self, interner: &mut Interner) -> Option<Change> {
+        let service = convert::service(self, interner)?;
+        Some(Change::Service(
+            service.name.clone(),
+            Some(Box::new(service)),
+        ))
+    }
+
+    fn gone(name: ObjectName) -> Change {
+        Change::Service(name, None)
+    }
+}
+
+impl Watched for EndpointSlice {
+    const KIND: Kind = Kind::EndpointSlices;
+
+    fn exists(&self, interner: &mut Interner) -> Option<Change> {
+        let slice = convert::endpoint_slice(self, interner)?;
+        Some(Change::Slice(slice.name.clone(), Some(Box::new(slice))))
+    }
+
+    fn gone(name: ObjectName) -> Change {
+        Change::Slice(name, None)
+    }
+}
+
+impl Watched for Node {
+    const KIND: Kind = Kind::Node;
+
+    fn exists(&self, interner: &mut Interner) -> Option<Change> {
+        let node = convert::node(self, interner)?;
+        Some(Change::Node(Some(Box::new(node))))
+    }
+
+    fn gone(_name: ObjectName) -> Change {
+        Change::Node(None)
+    }
+
+    fn nothing_listed() -> Option<Change> {
+        Some(Change::Node(None))
+    }
+}
