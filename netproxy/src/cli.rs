@@ -1,0 +1,126 @@
+//! The command line: what it accepts, and who answers.
+//!
+//! One file per command, named by what it shows. The viewing commands read pinned maps, so they
+//! work with or without an agent. Exit codes: 0; 1 for an error, or a problem found by `check`;
+//! 2 for wrong usage.
+
+mod check;
+mod cleanup;
+mod clients;
+mod counters;
+mod endpoints;
+pub(crate) mod error;
+mod flows;
+mod log;
+mod service_name;
+mod services;
+mod table;
+
+use std::io::{self, BufWriter, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use netproxy::datapath::{Pins, View};
+
+use self::table::Listing;
+
+const EXAMPLES: &str = "\
+Examples:
+  netproxy check                      what stands in netproxy's way on this node
+  netproxy services                   every service port that this node serves
+  netproxy endpoints default/web      who answers for it, and to whom
+  netproxy flows --client 10.0.0.7    what a client is connected to
+  netproxy services -o json | jq '.[] | select(.endpoints.total == 0) | .name'
+
+`netproxy COMMAND --help` tells more, with examples.";
+
+/// An eBPF replacement for kube-proxy that works with any CNI.
+#[derive(Debug, Parser)]
+#[command(name = "netproxy", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// The BPF file system below which everything is pinned
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "NETPROXY_BPFFS",
+        default_value = "/sys/fs/bpf"
+    )]
+    bpffs: PathBuf,
+    #[command(flatten)]
+    log: log::LogArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the service ports that the datapath serves
+    Services(services::ServicesArgs),
+    /// List the endpoints of services, and which clients may use them
+    Endpoints(endpoints::EndpointsArgs),
+    /// List the flows that are being translated
+    Flows(flows::FlowsArgs),
+    /// Show what the programs have counted
+    Counters(counters::CountersArgs),
+    /// Tell what stands in netproxy's way on this node
+    Check(check::CheckArgs),
+    /// Remove every program, map and pin of netproxy from this node
+    Cleanup(cleanup::CleanupArgs),
+}
+
+impl Cli {
+    /// Does what was asked; yields the exit code.
+    ///
+    /// # Errors
+    /// What went wrong, for [`error::line`].
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let Self {
+            global: Global { bpffs, log },
+            command,
+        } = self;
+        log.init()?;
+        let pins = Pins::new(&bpffs);
+        let mut out = BufWriter::new(io::stdout().lock());
+        let mut list = Listing::new(&mut out, table::terminal_width());
+        let mut code = ExitCode::SUCCESS;
+        match command {
+            Command::Services(args) => args.run(&View::open(&pins)?, &mut list)?,
+            Command::Endpoints(args) => args.run(&View::open(&pins)?, &mut list)?,
+            Command::Flows(args) => args.run(&View::open(&pins)?, &mut list)?,
+            Command::Counters(args) => args.run(&View::open(&pins)?, &mut list)?,
+            Command::Check(args) => code = args.run(&bpffs, &mut list)?,
+            Command::Cleanup(args) => args.run(&pins, &mut list)?,
+        }
+        out.flush()?;
+        Ok(code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_may_follow_the_command() {
+        let cli = Cli::try_parse_from(["netproxy", "services", "--bpffs", "/run/bpf"]).unwrap();
+
+        assert_eq!(cli.global.bpffs, PathBuf::from("/run/bpf"));
+    }
+}

@@ -1,0 +1,78 @@
+//! `netproxy cleanup`: nothing of netproxy stays on this node.
+
+use std::path::Path;
+use std::{fs, io};
+
+use anyhow::Context as _;
+use clap::Args;
+use netproxy::datapath::{self, Pins};
+
+use super::table::Listing;
+
+const DETAILS: &str = "\
+There is no question asked. Stop the agent first, or it goes on without what it needs.
+
+What it means for traffic: from this moment nothing on this node answers at cluster IPs, node
+ports, load-balancer and external IPs until the agent, or another proxy, serves them. Connections
+that netproxy translates packet by packet break; those that were balanced at the socket live on,
+and so does all traffic that goes to pods directly.
+
+Removed are the pinned links (and with them the programs on this node's devices), netproxy's filters
+on clsact qdiscs, and the pinned maps with all flows. Not removed: clsact qdiscs, which others may
+use. Run it in the host's network namespace.
+
+Examples:
+  netproxy cleanup
+  netproxy cleanup --bpffs /run/netproxy/bpf";
+
+/// Takes nothing.
+#[derive(Debug, Args)]
+#[command(after_help = DETAILS)]
+pub(super) struct CleanupArgs {}
+
+impl CleanupArgs {
+    #[expect(clippy::unused_self, reason = "every command is run in the same way")]
+    pub(super) fn run(&self, pins: &Pins, list: &mut Listing<'_>) -> anyhow::Result<()> {
+        let Found { maps, links } = Found::below(pins)?;
+        let directory = pins.directory().display();
+        let was_present = datapath::clean_up(pins)?;
+        Ok(list.line(&if was_present {
+            format!("removed {maps} maps and {links} links from {directory}")
+        } else {
+            format!("nothing to remove: no datapath is pinned at {directory}")
+        })?)
+    }
+}
+
+/// What is pinned.
+#[derive(Debug)]
+struct Found {
+    maps: usize,
+    links: usize,
+}
+
+impl Found {
+    fn below(pins: &Pins) -> anyhow::Result<Self> {
+        Ok(Self {
+            maps: pinned(pins.directory())?,
+            links: pinned(&pins.links())?,
+        })
+    }
+}
+
+/// The number of pins in a directory.
+fn pinned(directory: &Path) -> anyhow::Result<usize> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!("{}: cannot be listed; run as root", directory.display())
+            });
+        }
+    };
+    Ok(entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .count())
+}

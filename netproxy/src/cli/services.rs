@@ -1,0 +1,414 @@
+//! `netproxy services`: one row per service port and family.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::bail;
+use clap::Args;
+use netproxy::datapath::{EndpointEntry, FrontendEntry, ServiceEntry, View};
+use netproxy::model::{Family, Protocol};
+use netproxy_common::{FrontendKind, RangeFlags};
+use serde::Serialize;
+
+use super::clients::{self, Refusal};
+use super::service_name::{self, NamespaceArgs, ServiceName};
+use super::table::{Listing, OutputArgs, Row, as_text, duration};
+
+const DETAILS: &str = "\
+ENDPOINTS are those that clients may be sent to / all that are known (on this node).
+NOTES tell what is not the default: externalTrafficPolicy Local, client affinity, source ranges,
+and clients for whom there is no endpoint.
+
+With -o json, an array of objects:
+  id, generation             numbers
+  namespace, name            of the Service
+  port_name                  empty for the only, unnamed port
+  protocol, family           TCP, UDP, SCTP; IPv4, IPv6
+  frontends                  [{kind, address, port}]; kind: ClusterIP, NodePort, LoadBalancer,
+                             ExternalIP; the address of a NodePort is null
+  endpoints                  {total, local, internal, external_cluster, external_local}: how many
+                             there are, are on this node, may serve cluster IPs, may serve external
+                             addresses cluster-wide, and under externalTrafficPolicy Local
+  external_policy_local      whether externalTrafficPolicy Local applies
+  affinity_s                 seconds of client affinity; 0: none
+  has_source_ranges          whether loadBalancerSourceRanges apply
+  refused                    [{clients, answer}]: who finds no endpoint, and is answered how;
+                             clients: internal, external, external-local; answer: reject, drop
+
+Examples:
+  netproxy services
+  netproxy services kubernetes
+  netproxy services shop/cart:http
+  netproxy services -n kube-system -o json";
+
+/// What to list.
+#[derive(Debug, Args)]
+#[command(after_help = DETAILS)]
+pub(super) struct ServicesArgs {
+    /// Only this service
+    #[arg(value_name = service_name::PLACEHOLDER)]
+    service: Option<ServiceName>,
+    #[command(flatten)]
+    namespace: NamespaceArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl ServicesArgs {
+    pub(super) fn run(&self, view: &View, list: &mut Listing<'_>) -> anyhow::Result<()> {
+        let services = select(view, &self.namespace, self.service.as_ref())?;
+        let mut frontends: BTreeMap<u32, Vec<FrontendEntry>> = BTreeMap::new();
+        for frontend in view.frontends()? {
+            frontends
+                .entry(frontend.service)
+                .or_default()
+                .push(frontend);
+        }
+        let rows: Vec<_> = services
+            .iter()
+            .map(|service| {
+                let frontends = frontends.get(&service.id).map_or(&[][..], Vec::as_slice);
+                ServiceRow::new(service, &view.endpoints(service), frontends)
+            })
+            .collect();
+        Ok(list.rows(self.output.output, &rows, "no services")?)
+    }
+}
+
+/// The service ports asked for, by name.
+///
+/// # Errors
+/// The maps cannot be read, or a name was given and there is no such service.
+pub(super) fn select(
+    view: &View,
+    namespace: &NamespaceArgs,
+    name: Option<&ServiceName>,
+) -> anyhow::Result<Vec<ServiceEntry>> {
+    let mut services: Vec<_> = view
+        .services()?
+        .into_values()
+        .filter(|service| namespace.admits(&service.key, name))
+        .collect();
+    if let (Some(name), true) = (name, services.is_empty()) {
+        bail!(
+            "service {name}: not known to the datapath (headless and ExternalName services never \
+             are); `netproxy services` lists those that are"
+        );
+    }
+    services.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(services)
+}
+
+/// One service port in one family.
+#[derive(Debug, Serialize)]
+struct ServiceRow {
+    id: u32,
+    generation: u32,
+    namespace: String,
+    name: String,
+    port_name: String,
+    #[serde(serialize_with = "as_text")]
+    protocol: Protocol,
+    #[serde(serialize_with = "as_text")]
+    family: Family,
+    frontends: Vec<Frontend>,
+    endpoints: Counts,
+    external_policy_local: bool,
+    affinity_s: u32,
+    has_source_ranges: bool,
+    refused: Vec<Refusal>,
+    #[serde(skip)]
+    shown: String,
+    #[serde(skip)]
+    usable: u32,
+}
+
+/// Where clients reach the service port.
+#[derive(Debug, Serialize)]
+struct Frontend {
+    kind: &'static str,
+    address: Option<IpAddr>,
+    port: u16,
+}
+
+/// Numbers of endpoints.
+#[derive(Debug, Serialize)]
+struct Counts {
+    total: usize,
+    local: usize,
+    internal: u32,
+    external_cluster: u32,
+    external_local: u32,
+}
+
+impl ServiceRow {
+    fn new(
+        service: &ServiceEntry,
+        endpoints: &[EndpointEntry],
+        frontends: &[FrontendEntry],
+    ) -> Self {
+        let ServiceEntry {
+            id,
+            key,
+            generation,
+            range,
+        } = service;
+        let has_external = frontends
+            .iter()
+            .any(|frontend| frontend.kind != FrontendKind::ClusterIp);
+        Self {
+            id: *id,
+            generation: *generation,
+            namespace: key.service.namespace.to_string(),
+            name: key.service.name.to_string(),
+            port_name: key.port.to_string(),
+            protocol: key.protocol,
+            family: key.family,
+            frontends: frontends.iter().map(Frontend::from).collect(),
+            endpoints: Counts {
+                total: endpoints.len(),
+                local: endpoints.iter().filter(|entry| entry.is_local).count(),
+                internal: range.internal.count,
+                external_cluster: range.external_cluster.count,
+                external_local: range.external_local.count,
+            },
+            external_policy_local: range.flags & RangeFlags::EXTERNAL_LOCAL != 0,
+            affinity_s: range.affinity_s,
+            has_source_ranges: range.source_ranges != 0,
+            refused: clients::refusals(range, has_external),
+            shown: service_name::shown(key),
+            usable: clients::usable(range),
+        }
+    }
+
+    fn notes(&self) -> String {
+        let mut notes = Vec::new();
+        if self.external_policy_local {
+            notes.push("external Local".to_owned());
+        }
+        if self.affinity_s > 0 {
+            notes.push(format!("affinity {}", duration(self.affinity_s)));
+        }
+        if self.has_source_ranges {
+            notes.push("source ranges".to_owned());
+        }
+        if self.endpoints.total == 0 {
+            notes.push("no endpoint: rejected".to_owned());
+        } else {
+            notes.extend(self.refused.iter().map(|refusal| {
+                let Refusal { clients, answer } = refusal;
+                format!("{} clients {}", clients.name(), answer.name())
+            }));
+        }
+        notes.join(", ")
+    }
+}
+
+impl Row for ServiceRow {
+    const HEAD: &'static [&'static str] = &[
+        "SERVICE",
+        "PROTOCOL",
+        "FAMILY",
+        "FRONTENDS",
+        "ENDPOINTS",
+        "NOTES",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let frontends: Vec<_> = self.frontends.iter().map(ToString::to_string).collect();
+        let Counts { total, local, .. } = self.endpoints;
+        vec![
+            self.shown.clone(),
+            self.protocol.to_string(),
+            self.family.to_string(),
+            frontends.join(", "),
+            format!("{}/{total} ({local} local)", self.usable),
+            self.notes(),
+        ]
+    }
+}
+
+impl From<&FrontendEntry> for Frontend {
+    fn from(entry: &FrontendEntry) -> Self {
+        let FrontendEntry {
+            address,
+            port,
+            protocol: _,
+            kind,
+            service: _,
+        } = *entry;
+        Self {
+            kind: match kind {
+                FrontendKind::ClusterIp => "ClusterIP",
+                FrontendKind::NodePort => "NodePort",
+                FrontendKind::LoadBalancer => "LoadBalancer",
+                FrontendKind::ExternalIp => "ExternalIP",
+            },
+            address,
+            port,
+        }
+    }
+}
+
+impl fmt::Display for Frontend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kind,
+            address,
+            port,
+        } = self;
+        match address {
+            Some(address) => write!(f, "{kind} {}", SocketAddr::new(*address, *port)),
+            None => write!(f, "{kind} {port}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netproxy::model::ObjectName;
+    use netproxy::plan::PortKey;
+    use netproxy_common::{Range, Verdict};
+    use serde_json::json;
+
+    use super::super::clients::tests::{range, window};
+    use super::*;
+
+    fn service(range: Range) -> ServiceEntry {
+        ServiceEntry {
+            id: 7,
+            key: PortKey {
+                service: ObjectName::new("shop", "cart"),
+                port: "http".into(),
+                protocol: Protocol::Tcp,
+                family: Family::V4,
+            },
+            generation: 3,
+            range,
+        }
+    }
+
+    fn frontend(kind: FrontendKind, address: Option<&str>, port: u16) -> FrontendEntry {
+        FrontendEntry {
+            address: address.map(|address| address.parse().unwrap()),
+            port,
+            protocol: Protocol::Tcp,
+            kind,
+            service: 7,
+        }
+    }
+
+    fn endpoint(address: &str, is_local: bool, segment: usize) -> EndpointEntry {
+        EndpointEntry {
+            address: address.parse().unwrap(),
+            port: 8080,
+            is_local,
+            segment,
+        }
+    }
+
+    /// A NodePort service with external policy Local, one local and one remote endpoint.
+    fn row() -> ServiceRow {
+        let range = Range {
+            internal: window(0, 2),
+            external_cluster: window(0, 2),
+            external_local: window(0, 1),
+            flags: RangeFlags::EXTERNAL_LOCAL,
+            affinity_s: 10_800,
+            ..range([0, 1, 1, 0, 0, 0, 0])
+        };
+        ServiceRow::new(
+            &service(range),
+            &[
+                endpoint("10.1.0.2", true, 1),
+                endpoint("10.1.1.3", false, 2),
+            ],
+            &[
+                frontend(FrontendKind::ClusterIp, Some("10.96.0.9"), 80),
+                frontend(FrontendKind::NodePort, None, 30080),
+            ],
+        )
+    }
+
+    #[test]
+    fn a_row_tells_where_the_service_answers_and_by_whom() {
+        assert_eq!(
+            row().cells(),
+            [
+                "shop/cart:http",
+                "TCP",
+                "IPv4",
+                "ClusterIP 10.96.0.9:80, NodePort 30080",
+                "2/2 (1 local)",
+                "external Local, affinity 3h",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_json_object_has_the_documented_fields() {
+        assert_eq!(
+            serde_json::to_value(row()).unwrap(),
+            json!({
+                "id": 7,
+                "generation": 3,
+                "namespace": "shop",
+                "name": "cart",
+                "port_name": "http",
+                "protocol": "TCP",
+                "family": "IPv4",
+                "frontends": [
+                    {"kind": "ClusterIP", "address": "10.96.0.9", "port": 80},
+                    {"kind": "NodePort", "address": null, "port": 30080},
+                ],
+                "endpoints": {
+                    "total": 2,
+                    "local": 1,
+                    "internal": 2,
+                    "external_cluster": 2,
+                    "external_local": 1,
+                },
+                "external_policy_local": true,
+                "affinity_s": 10_800,
+                "has_source_ranges": false,
+                "refused": [],
+            })
+        );
+    }
+
+    #[test]
+    fn clients_without_an_endpoint_are_noted() {
+        let remote_only = Range {
+            internal: window(0, 1),
+            external_cluster: window(0, 1),
+            flags: RangeFlags::EXTERNAL_LOCAL,
+            verdicts: [Verdict::Drop as u8; 3],
+            ..range([0, 0, 1, 0, 0, 0, 0])
+        };
+        let node_port = [frontend(FrontendKind::NodePort, None, 30080)];
+
+        let remote_only = ServiceRow::new(
+            &service(remote_only),
+            &[endpoint("10.1.1.3", false, 2)],
+            &node_port,
+        );
+        let empty = ServiceRow::new(&service(range([0; 7])), &[], &node_port);
+
+        assert_eq!(
+            remote_only.notes(),
+            "external Local, external-local clients dropped"
+        );
+        assert_eq!(empty.notes(), "no endpoint: rejected");
+    }
+
+    #[test]
+    fn an_ipv6_frontend_is_written_in_brackets() {
+        let entry = frontend(FrontendKind::ExternalIp, Some("2001:db8::1"), 443);
+
+        assert_eq!(
+            Frontend::from(&entry).to_string(),
+            "ExternalIP [2001:db8::1]:443"
+        );
+    }
+}

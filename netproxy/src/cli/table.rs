@@ -1,0 +1,220 @@
+//! Output of the viewing commands: a table without borders for people, a JSON array for programs.
+//!
+//! Rows are never wrapped unless stdout is a terminal, so that a line is a row for grep and awk.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+
+use clap::{Args, ValueEnum};
+use comfy_table::presets::NOTHING;
+use comfy_table::{ContentArrangement, Table};
+use serde::{Serialize, Serializer};
+
+/// What every viewing command takes.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct OutputArgs {
+    /// How to print: for people, or for programs
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(super) output: Format,
+}
+
+/// How a viewing command prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Aligned columns
+    #[default]
+    Table,
+    /// A JSON array of objects, whose fields `--help` names
+    Json,
+}
+
+/// One row; serialized, it is one object of the JSON array.
+pub(super) trait Row: Serialize {
+    /// The columns' names; empty: no head.
+    const HEAD: &'static [&'static str];
+
+    /// What stands in the columns.
+    fn cells(&self) -> Vec<String>;
+}
+
+/// Where rows are printed.
+pub(super) struct Listing<'a> {
+    out: &'a mut dyn Write,
+    width: Option<u16>,
+}
+
+impl<'a> Listing<'a> {
+    /// Prints to `out`; tables are wrapped to `width` columns.
+    pub(super) fn new(out: &'a mut dyn Write, width: Option<u16>) -> Self {
+        Self { out, width }
+    }
+
+    /// Prints the rows; instead of an empty table, `empty`.
+    pub(super) fn rows<R: Row>(
+        &mut self,
+        format: Format,
+        rows: &[R],
+        empty: &str,
+    ) -> io::Result<()> {
+        match format {
+            Format::Json => {
+                serde_json::to_writer_pretty(&mut self.out, rows)?;
+                writeln!(self.out)
+            }
+            Format::Table if rows.is_empty() => writeln!(self.out, "{empty}"),
+            Format::Table => self.table(rows),
+        }
+    }
+
+    /// Prints a line for people.
+    pub(super) fn line(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{text}")
+    }
+
+    fn table<R: Row>(&mut self, rows: &[R]) -> io::Result<()> {
+        let mut table = Table::new();
+        table.load_style(NOTHING).force_no_tty();
+        if let Some(width) = self.width {
+            table
+                .set_width(width)
+                .set_content_arrangement(ContentArrangement::Dynamic);
+        }
+        if !R::HEAD.is_empty() {
+            table.set_header(R::HEAD.to_vec());
+        }
+        for row in rows {
+            table.add_row(row.cells());
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        for line in table.lines() {
+            writeln!(self.out, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// The width of the terminal, if stdout is one.
+pub(super) fn terminal_width() -> Option<u16> {
+    Table::new().width()
+}
+
+/// An address and port in JSON.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Socket {
+    address: IpAddr,
+    port: u16,
+}
+
+impl From<SocketAddr> for Socket {
+    fn from(socket: SocketAddr) -> Self {
+        Self {
+            address: socket.ip(),
+            port: socket.port(),
+        }
+    }
+}
+
+impl Display for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        SocketAddr::new(self.address, self.port).fmt(f)
+    }
+}
+
+/// Serializes a value as it is displayed.
+pub(super) fn as_text<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
+}
+
+/// Seconds in the two largest units that fit: `45s`, `2m`, `23h59m`.
+pub(super) fn duration(seconds: u32) -> String {
+    let ((large, large_name), (small, small_name)) = match seconds {
+        0..60 => return format!("{seconds}s"),
+        60..3600 => ((60, "m"), (1, "s")),
+        3600..86_400 => ((3600, "h"), (60, "m")),
+        86_400.. => ((86_400, "d"), (3600, "h")),
+    };
+    match (seconds / large, seconds % large / small) {
+        (count, 0) => format!("{count}{large_name}"),
+        (count, rest) => format!("{count}{large_name}{rest}{small_name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Ship {
+        name: &'static str,
+        guns: u32,
+    }
+
+    impl Row for Ship {
+        const HEAD: &'static [&'static str] = &["NAME", "GUNS"];
+
+        fn cells(&self) -> Vec<String> {
+            vec![self.name.to_owned(), self.guns.to_string()]
+        }
+    }
+
+    const SHIPS: [Ship; 2] = [
+        Ship {
+            name: "Victory",
+            guns: 104,
+        },
+        Ship {
+            name: "a name with words",
+            guns: 8,
+        },
+    ];
+
+    fn printed(rows: &[Ship], format: Format, width: Option<u16>) -> String {
+        let mut out = Vec::new();
+        Listing::new(&mut out, width)
+            .rows(format, rows, "no ships")
+            .unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn columns_are_aligned_and_lines_end_without_blanks() {
+        assert_eq!(
+            printed(&SHIPS, Format::Table, None),
+            "NAME               GUNS\n\
+             Victory            104\n\
+             a name with words  8\n"
+        );
+    }
+
+    #[test]
+    fn only_a_known_width_wraps_rows() {
+        assert!(printed(&SHIPS, Format::Table, Some(18)).lines().count() > 3);
+    }
+
+    #[test]
+    fn an_empty_table_says_so_and_an_empty_array_is_one() {
+        assert_eq!(printed(&[], Format::Table, None), "no ships\n");
+        assert_eq!(printed(&[], Format::Json, None), "[]\n");
+    }
+
+    #[test]
+    fn numbers_stay_numbers_in_json() {
+        let ships: serde_json::Value =
+            serde_json::from_str(&printed(&SHIPS, Format::Json, None)).unwrap();
+
+        assert_eq!(ships[0]["guns"], 104);
+    }
+
+    #[test]
+    fn durations_have_at_most_two_units() {
+        let shown = [0, 45, 60, 119, 3600, 86_399, 86_400, 90_061].map(duration);
+
+        assert_eq!(
+            shown,
+            ["0s", "45s", "1m", "1m59s", "1h", "23h59m", "1d", "1d1h"]
+        );
+    }
+}
