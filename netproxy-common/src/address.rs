@@ -37,9 +37,8 @@ pub struct Ipv6(pub [u8; 16]);
 impl PartialEq for Ipv6 {
     #[inline(always)]
     fn eq(&self, other: &Self) -> bool {
-        let [a, b, c, d] = self.words();
-        let [e, f, g, h] = other.words();
-        a == e && b == f && c == g && d == h
+        let (left, right) = (self.words(), other.words());
+        left[0] == right[0] && left[1] == right[1] && left[2] == right[2] && left[3] == right[3]
     }
 }
 
@@ -124,7 +123,7 @@ impl AddressFlags {
     pub const NODE: u32 = 1 << 2;
     /// NodePorts answer on this address.
     pub const NODE_PORTS: u32 = 1 << 3;
-    /// A cluster IP that a device of this node owns (NodeLocal DNSCache): never translated.
+    /// A cluster IP that a device of this node owns (`NodeLocal` DNSCache): never translated.
     pub const LEFT_ALONE: u32 = 1 << 4;
 
     /// Whether any of `bits` is set.

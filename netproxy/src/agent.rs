@@ -27,7 +27,7 @@ const WAITING_CHANGES: usize = 16_384;
 /// How often flows past their deadline are removed.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the whole state is compared with what the kernel holds.
-const COMPARISON_INTERVAL: Duration = Duration::from_secs(60);
+const COMPARISON_INTERVAL: Duration = Duration::from_mins(1);
 /// How long to wait before trying again what the kernel refused, first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
@@ -153,8 +153,8 @@ impl Agent {
                         self.bring_up_to_date();
                     }
                 }
-                changed = network.changed() => {
-                    if changed.is_err() {
+                outcome = network.changed() => {
+                    if outcome.is_err() {
                         return Err(AgentError::Ended("watch of the node's network"));
                     }
                     let network = network.borrow_and_update().clone();

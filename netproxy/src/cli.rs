@@ -12,11 +12,12 @@ mod endpoints;
 pub(crate) mod error;
 mod flows;
 mod log;
+mod run;
 mod service_name;
 mod services;
 mod table;
 
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ use self::table::Listing;
 
 const EXAMPLES: &str = "\
 Examples:
+  netproxy run --node-name worker-1   serve this node, objects from the API server
   netproxy check                      what stands in netproxy's way on this node
   netproxy services                   every service port that this node serves
   netproxy endpoints default/web      who answers for it, and to whom
@@ -64,6 +66,8 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve this node's service traffic
+    Run(run::RunArgs),
     /// List the service ports that the datapath serves
     Services(services::ServicesArgs),
     /// List the endpoints of services, and which clients may use them
@@ -94,6 +98,7 @@ impl Cli {
         let mut list = Listing::new(&mut out, table::terminal_width());
         let mut code = ExitCode::SUCCESS;
         match command {
+            Command::Run(args) => args.run(&bpffs)?,
             Command::Services(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Endpoints(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Flows(args) => args.run(&View::open(&pins)?, &mut list)?,
@@ -101,7 +106,7 @@ impl Cli {
             Command::Check(args) => code = args.run(&bpffs, &mut list)?,
             Command::Cleanup(args) => args.run(&pins, &mut list)?,
         }
-        out.flush()?;
+        list.finish()?;
         Ok(code)
     }
 }

@@ -14,6 +14,7 @@ mod error;
 mod flow_table;
 mod frontends;
 mod load;
+mod map_size;
 mod mapped;
 mod names;
 mod pins;
@@ -24,7 +25,6 @@ mod view;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::Path;
 
 use rustc_hash::FxHashSet;
 
@@ -34,6 +34,7 @@ pub use self::error::DatapathError;
 pub use self::flow_table::{FlowEntry, FlowTable};
 pub use self::frontends::FrontendEntry;
 pub use self::load::SourcePorts;
+pub use self::map_size::{MapSize, MapSizeError};
 pub use self::pins::Pins;
 pub use self::services::{EndpointEntry, ServiceEntry};
 pub use self::view::View;
@@ -55,6 +56,8 @@ pub struct DatapathOptions {
     pub attach: AttachMode,
     /// Which source ports whole flows may use.
     pub ports: SourcePorts,
+    /// Sizes of maps that are not to have their default size.
+    pub map_sizes: Vec<MapSize>,
 }
 
 /// What one [`Datapath::apply`] has done.
@@ -193,10 +196,4 @@ impl Datapath {
 pub fn clean_up(pins: &Pins) -> Result<bool, DatapathError> {
     attach::detach_all(pins)?;
     pins.remove()
-}
-
-/// Whether the pin directory holds a datapath.
-#[must_use]
-pub fn is_present(pins: &Path) -> bool {
-    pins.exists()
 }

@@ -38,6 +38,7 @@ mod binary;
 mod cgroup;
 pub mod client;
 pub mod cni;
+pub mod control_plane;
 mod fabric;
 mod journal;
 pub mod lab;

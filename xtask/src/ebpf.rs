@@ -67,8 +67,8 @@ fn rustflags() -> String {
         "-Clink-arg=--btf",
         // Instruction set v3 (32-bit registers and jumps), which every supported kernel has.
         "-Ctarget-cpu=v3",
-        // The kernel allows unaligned loads where the machine does.
-        "-Clink-arg=--cpu-features=+alu32,+allows-misaligned-mem-access",
+        // 32-bit registers, as v3 implies for C.
+        "-Clink-arg=--cpu-features=+alu32",
     ]
     .join("\x1f")
 }

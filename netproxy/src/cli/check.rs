@@ -11,7 +11,7 @@ use netproxy::check::{self, CheckOptions, Finding, Level};
 use netproxy::datapath::Pins;
 use serde::Serialize;
 
-use super::table::{Format, Listing, OutputArgs, Row};
+use super::table::{Cell, Format, Listing, OutputArgs, Row};
 
 const DETAILS: &str = "\
 Nothing is changed. Every line is one of
@@ -31,7 +31,7 @@ Examples:
 
 /// What to check for.
 #[derive(Debug, Args)]
-#[command(after_help = DETAILS)]
+#[command(after_long_help = DETAILS)]
 pub(super) struct CheckArgs {
     /// The cgroup whose processes are to be served; by default where cgroup2 is mounted
     #[arg(long, value_name = "PATH")]
@@ -135,8 +135,9 @@ impl<'a> From<&'a Finding> for FindingRow<'a> {
 
 impl Row for FindingRow<'_> {
     const HEAD: &'static [&'static str] = &[];
+    const IS_PROSE: bool = true;
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         let Self {
             subject,
             level,
@@ -148,7 +149,11 @@ impl Row for FindingRow<'_> {
             quiet => quiet.to_owned(),
         };
         let remedy = remedy.map_or_else(String::new, |remedy| format!("\n-> {remedy}"));
-        vec![mark, (*subject).to_owned(), format!("{found}{remedy}")]
+        vec![
+            mark.into(),
+            (*subject).into(),
+            format!("{found}{remedy}").into(),
+        ]
     }
 }
 

@@ -5,7 +5,7 @@ use netproxy::datapath::View;
 use netproxy_common::Counter;
 use serde::Serialize;
 
-use super::table::{Listing, OutputArgs, Row};
+use super::table::{Cell, Listing, OutputArgs, Row};
 
 const DETAILS: &str = "\
 Counts are sums over all CPUs since the maps were made; they survive a restart of the agent.
@@ -20,7 +20,7 @@ Examples:
 
 /// What to show.
 #[derive(Debug, Args)]
-#[command(after_help = DETAILS)]
+#[command(after_long_help = DETAILS)]
 pub(super) struct CountersArgs {
     /// Only reasons for which packets are dropped
     #[arg(long)]
@@ -37,7 +37,7 @@ impl CountersArgs {
             .filter(|counter| counter.is_drop() || !self.drops)
             .map(|counter| Ok(CounterRow::new(*counter, counters.get(*counter)?)))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(list.rows(self.output.output, &rows, "no counters")?)
+        list.rows(self.output.output, &rows, "no counters")
     }
 }
 
@@ -62,16 +62,16 @@ impl CounterRow {
 impl Row for CounterRow {
     const HEAD: &'static [&'static str] = &["COUNTER", "COUNT", "DROP"];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         let Self {
             name,
             count,
             is_drop,
         } = self;
         vec![
-            (*name).to_owned(),
-            count.to_string(),
-            if *is_drop { "yes" } else { "no" }.to_owned(),
+            (*name).into(),
+            count.to_string().into(),
+            Cell::yes_or_no(*is_drop),
         ]
     }
 }
@@ -80,16 +80,17 @@ impl Row for CounterRow {
 mod tests {
     use serde_json::json;
 
+    use super::super::table::tests::texts;
     use super::*;
 
     #[test]
     fn drops_are_told_from_events() {
         assert_eq!(
-            CounterRow::new(Counter::NoEndpoint, 4).cells(),
+            texts(CounterRow::new(Counter::NoEndpoint, 4).cells()),
             ["no_endpoint", "4", "yes"]
         );
         assert_eq!(
-            CounterRow::new(Counter::NewFlow, 9).cells(),
+            texts(CounterRow::new(Counter::NewFlow, 9).cells()),
             ["new_flow", "9", "no"]
         );
     }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::clients::{self, Client};
 use super::service_name::{self, NamespaceArgs, ServiceName};
 use super::services;
-use super::table::{Listing, OutputArgs, Row, as_text};
+use super::table::{Cell, Listing, OutputArgs, Row, as_text};
 
 const DETAILS: &str = "\
 STATE is one of
@@ -35,7 +35,7 @@ Examples:
 
 /// What to list.
 #[derive(Debug, Args)]
-#[command(after_help = DETAILS)]
+#[command(after_long_help = DETAILS)]
 pub(super) struct EndpointsArgs {
     /// Only those of this service
     #[arg(value_name = service_name::PLACEHOLDER)]
@@ -57,7 +57,7 @@ impl EndpointsArgs {
                     .map(|endpoint| EndpointRow::new(service, endpoint))
             })
             .collect();
-        Ok(list.rows(self.output.output, &rows, "no endpoints")?)
+        list.rows(self.output.output, &rows, "no endpoints")
     }
 }
 
@@ -153,18 +153,18 @@ impl Row for EndpointRow {
         "SERVICE", "PROTOCOL", "ENDPOINT", "NODE", "STATE", "CLIENTS",
     ];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         let clients: Vec<_> = self.clients.iter().map(|client| client.name()).collect();
         vec![
-            self.shown.clone(),
-            self.protocol.to_string(),
-            SocketAddr::new(self.address, self.port).to_string(),
-            if self.is_local { "local" } else { "remote" }.to_owned(),
-            self.state.name().to_owned(),
+            self.shown.clone().into(),
+            self.protocol.to_string().into(),
+            SocketAddr::new(self.address, self.port).to_string().into(),
+            if self.is_local { "local" } else { "remote" }.into(),
+            self.state.name().into(),
             if clients.is_empty() {
-                "none".to_owned()
+                "none".into()
             } else {
-                clients.join(", ")
+                clients.join(", ").into()
             },
         ]
     }
@@ -177,6 +177,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::clients::tests::{range, window};
+    use super::super::table::tests::texts;
     use super::*;
 
     fn row(range: Range, segment: usize) -> EndpointRow {
@@ -207,8 +208,8 @@ mod tests {
             ..range([0, 0, 1, 0, 0, 0, 1])
         };
 
-        let ready = row(range, 2).cells();
-        let kept = row(range, 6).cells();
+        let ready = texts(row(range, 2).cells());
+        let kept = texts(row(range, 6).cells());
 
         assert_eq!(
             ready,

@@ -1,8 +1,9 @@
 //! Errors as people see them: one line, object first.
 
-use std::io::ErrorKind;
+use std::io::{Error, ErrorKind};
 
-/// The error with its causes in one line. A cause that an outer text already tells is left out.
+/// The error with its causes in one line, and what to do where only privileges are missing. A
+/// cause that an outer text already tells is left out.
 pub(crate) fn line(error: &anyhow::Error) -> String {
     let mut line = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -11,20 +12,25 @@ pub(crate) fn line(error: &anyhow::Error) -> String {
             line.push_str(&cause);
         }
     }
+    let is_forbidden = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<Error>())
+        .any(|cause| cause.kind() == ErrorKind::PermissionDenied);
+    if is_forbidden {
+        line.push_str("; run as root");
+    }
     line
 }
 
 /// Whether whoever read our output has seen enough (`netproxy flows | head`).
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
-        .downcast_ref::<std::io::Error>()
+        .downcast_ref::<Error>()
         .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Error;
-
     use anyhow::anyhow;
 
     use super::*;
@@ -44,8 +50,15 @@ mod tests {
     }
 
     #[test]
+    fn missing_privileges_have_a_remedy() {
+        let error = anyhow::Error::from(Error::from(ErrorKind::PermissionDenied)).context("links");
+
+        assert_eq!(line(&error), "links: permission denied; run as root");
+    }
+
+    #[test]
     fn only_a_broken_pipe_is_no_error() {
-        let pipe = anyhow::Error::from(Error::from(ErrorKind::BrokenPipe));
+        let pipe = anyhow::Error::from(Error::from(ErrorKind::BrokenPipe)).context("stdout");
         let full = anyhow::Error::from(Error::from(ErrorKind::StorageFull));
 
         assert!(is_broken_pipe(&pipe));

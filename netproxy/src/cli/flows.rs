@@ -12,7 +12,7 @@ use netproxy_common::{FlowKind, FlowState};
 use serde::Serialize;
 
 use super::service_name::{self, NamespaceArgs, ServiceName};
-use super::table::{Listing, OutputArgs, Row, Socket, as_text, duration};
+use super::table::{Cell, Listing, OutputArgs, Row, Socket, as_text, duration};
 
 const DETAILS: &str = "\
 SOURCE is the client as the endpoint sees it. KIND is one of
@@ -39,7 +39,7 @@ Examples:
 
 /// Which to list.
 #[derive(Debug, Args)]
-#[command(after_help = DETAILS)]
+#[command(after_long_help = DETAILS)]
 pub(super) struct FlowsArgs {
     /// Only those of this service
     #[arg(long, value_name = service_name::PLACEHOLDER)]
@@ -77,7 +77,7 @@ impl FlowsArgs {
             .filter(|(flow, key)| self.admits(flow, *key))
             .map(|(flow, key)| FlowRow::new(flow, key))
             .collect();
-        Ok(list.rows(self.output.output, &rows, "no flows")?)
+        list.rows(self.output.output, &rows, "no flows")
     }
 
     fn admits(&self, flow: &FlowEntry, key: Option<&PortKey>) -> bool {
@@ -205,18 +205,18 @@ impl Row for FlowRow {
         "ASSURED", "EXPIRES",
     ];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         vec![
-            self.protocol.to_string(),
-            self.client.to_string(),
-            self.shown.clone(),
-            self.frontend.to_string(),
-            self.endpoint.to_string(),
-            self.source.to_string(),
-            self.kind.to_owned(),
-            self.state.name().to_owned(),
-            if self.is_assured { "yes" } else { "no" }.to_owned(),
-            duration(self.expires_s),
+            self.protocol.to_string().into(),
+            self.client.to_string().into(),
+            self.shown.clone().into(),
+            self.frontend.to_string().into(),
+            self.endpoint.to_string().into(),
+            self.source.to_string().into(),
+            self.kind.into(),
+            self.state.name().into(),
+            Cell::yes_or_no(self.is_assured),
+            duration(self.expires_s).into(),
         ]
     }
 }

@@ -7,9 +7,10 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use netproxy::agent::{self, AgentOptions};
 use netproxy::check::{self, CheckOptions, Level};
-use netproxy::datapath::{AttachMode, DatapathOptions, Pins, SourcePorts};
+use netproxy::datapath::{AttachMode, DatapathOptions, MapSize, Pins, SourcePorts};
 use netproxy::node::DevicePatterns;
 use netproxy::source::{KubernetesOptions, Source};
+use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -19,10 +20,15 @@ const NODE_PORTS: RangeInclusive<u16> = 30_000..=32_767;
 
 /// Serve this node's service traffic until stopped; what is in force stays in force afterwards.
 #[derive(Args, Debug)]
-pub(crate) struct RunArgs {
+pub(super) struct RunArgs {
     /// Where Services, EndpointSlices and the Node come from: `kubernetes` (an API server), or
     /// `manifests:DIR` (a directory of YAML or JSON files, followed while it changes)
-    #[arg(long, value_name = "SOURCE", default_value = "kubernetes", env = "NETPROXY_SOURCE")]
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        default_value = "kubernetes",
+        env = "NETPROXY_SOURCE"
+    )]
     source: Source,
 
     /// Kubeconfig for the API server [default: the pod's service account]
@@ -51,26 +57,49 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, default_value_t)]
     attach: AttachMode,
 
+    /// Create a map with this many entries, for example `FLOWS_V4=1048576`; may be repeated. A
+    /// pinned map keeps its size until `netproxy cleanup`
+    #[arg(long = "map-size", value_name = "MAP=ENTRIES")]
+    map_sizes: Vec<MapSize>,
+
     /// The cgroup v2 directory of this node [default: where cgroup2 is mounted]
     #[arg(long, value_name = "DIR", env = "NETPROXY_CGROUP")]
     cgroup: Option<PathBuf>,
 }
 
-/// Runs the agent until SIGTERM or SIGINT.
-pub(crate) async fn run(args: RunArgs, bpffs: &Path) -> anyhow::Result<()> {
-    let node_name = node_name(args.node_name.as_deref())?;
-    look_around(bpffs, args.cgroup.as_deref());
-    let options = AgentOptions {
-        node_name: node_name.as_str().into(),
-        source: source(args.source, args.kubeconfig, args.server)?,
-        devices: DevicePatterns::new(&args.devices, &args.excluded_devices),
-        datapath: DatapathOptions {
-            pins: Pins::new(bpffs),
-            attach: args.attach,
-            ports: source_ports()?,
-        },
-    };
-    info!(version = env!("CARGO_PKG_VERSION"), node = node_name, source = ?options.source, "netproxy starts");
+impl RunArgs {
+    /// Runs the agent until SIGTERM or SIGINT.
+    pub(super) fn run(self, bpffs: &Path) -> anyhow::Result<()> {
+        look_around(bpffs, self.cgroup.as_deref());
+        let options = self.options(bpffs)?;
+        // One thread for the agent's own task, one for what waits on the network.
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .context("no threads can be started")?;
+        runtime.block_on(run_until_signal(options))
+    }
+
+    fn options(self, bpffs: &Path) -> anyhow::Result<AgentOptions> {
+        let node_name = node_name(self.node_name.as_deref())?;
+        let args = self;
+        Ok(AgentOptions {
+            node_name: node_name.as_str().into(),
+            source: source(args.source, args.kubeconfig, args.server)?,
+            devices: DevicePatterns::new(&args.devices, &args.excluded_devices),
+            datapath: DatapathOptions {
+                pins: Pins::new(bpffs),
+                attach: args.attach,
+                ports: source_ports()?,
+                map_sizes: args.map_sizes,
+            },
+        })
+    }
+}
+
+async fn run_until_signal(options: AgentOptions) -> anyhow::Result<()> {
+    info!(version = env!("CARGO_PKG_VERSION"), node = %options.node_name, source = ?options.source, "netproxy starts");
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be awaited")?;
@@ -109,7 +138,9 @@ fn node_name(given: Option<&str>) -> anyhow::Result<String> {
     } else {
         host_name = nix::unistd::gethostname()
             .context("this host's name cannot be read; name the node with --node-name")?;
-        host_name.to_str().context("this host's name is not UTF-8; name the node with --node-name")?
+        host_name
+            .to_str()
+            .context("this host's name is not UTF-8; name the node with --node-name")?
     };
     let name = name.trim().to_lowercase();
     if name.is_empty() {

@@ -1,15 +1,19 @@
 //! Output of the viewing commands: a table without borders for people, a JSON array for programs.
 //!
-//! Rows are never wrapped unless stdout is a terminal, so that a line is a row for grep and awk.
+//! Where stdout is no terminal, a line is a row, for grep and awk.
 
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use serde::{Serialize, Serializer};
+
+/// What could not be done when printing fails.
+const STDOUT: &str = "stdout: cannot be written";
 
 /// What every viewing command takes.
 #[derive(Clone, Copy, Debug, Args)]
@@ -34,8 +38,47 @@ pub(super) trait Row: Serialize {
     /// The columns' names; empty: no head.
     const HEAD: &'static [&'static str];
 
+    /// Whether the cells are prose, which may be broken to fit a terminal. Names and addresses
+    /// may not: they would not survive being copied.
+    const IS_PROSE: bool = false;
+
     /// What stands in the columns.
-    fn cells(&self) -> Vec<String>;
+    fn cells(&self) -> Vec<Cell>;
+}
+
+/// What stands in one column of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cell {
+    /// A text.
+    Text(String),
+    /// Several, on a terminal below each other.
+    List(Vec<String>),
+}
+
+impl Cell {
+    /// `yes` or `no`.
+    pub(super) fn yes_or_no(is_so: bool) -> Self {
+        Self::from(if is_so { "yes" } else { "no" })
+    }
+
+    fn into_text(self, separator: &str) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::List(texts) => texts.join(separator),
+        }
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
 }
 
 /// Where rows are printed.
@@ -45,7 +88,7 @@ pub(super) struct Listing<'a> {
 }
 
 impl<'a> Listing<'a> {
-    /// Prints to `out`; tables are wrapped to `width` columns.
+    /// Prints to `out`, a terminal if its `width` is known.
     pub(super) fn new(out: &'a mut dyn Write, width: Option<u16>) -> Self {
         Self { out, width }
     }
@@ -56,35 +99,51 @@ impl<'a> Listing<'a> {
         format: Format,
         rows: &[R],
         empty: &str,
-    ) -> io::Result<()> {
+    ) -> anyhow::Result<()> {
         match format {
-            Format::Json => {
-                serde_json::to_writer_pretty(&mut self.out, rows)?;
-                writeln!(self.out)
-            }
+            Format::Json => self.json(rows),
             Format::Table if rows.is_empty() => writeln!(self.out, "{empty}"),
             Format::Table => self.table(rows),
         }
+        .context(STDOUT)
     }
 
     /// Prints a line for people.
-    pub(super) fn line(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out, "{text}")
+    pub(super) fn line(&mut self, text: &str) -> anyhow::Result<()> {
+        writeln!(self.out, "{text}").context(STDOUT)
+    }
+
+    /// Writes out what is buffered.
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        self.out.flush().context(STDOUT)
+    }
+
+    fn json<R: Row>(&mut self, rows: &[R]) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut self.out, rows)?;
+        writeln!(self.out)
     }
 
     fn table<R: Row>(&mut self, rows: &[R]) -> io::Result<()> {
         let mut table = Table::new();
         table.load_style(NOTHING).force_no_tty();
-        if let Some(width) = self.width {
-            table
-                .set_width(width)
-                .set_content_arrangement(ContentArrangement::Dynamic);
-        }
+        let separator = match self.width {
+            Some(width) => {
+                table.set_width(width);
+                "\n"
+            }
+            None => ", ",
+        };
+        table.set_content_arrangement(if R::IS_PROSE {
+            ContentArrangement::Dynamic
+        } else {
+            ContentArrangement::Disabled
+        });
         if !R::HEAD.is_empty() {
             table.set_header(R::HEAD.to_vec());
         }
         for row in rows {
-            table.add_row(row.cells());
+            let cells = row.cells().into_iter();
+            table.add_row(cells.map(|cell| cell.into_text(separator)));
         }
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
@@ -143,20 +202,42 @@ pub(super) fn duration(seconds: u32) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// The texts of cells as they stand in a file.
+    pub(in crate::cli) fn texts(cells: Vec<Cell>) -> Vec<String> {
+        cells.into_iter().map(|cell| cell.into_text(", ")).collect()
+    }
 
     #[derive(Serialize)]
     struct Ship {
         name: &'static str,
         guns: u32,
+        masts: [&'static str; 2],
     }
 
     impl Row for Ship {
-        const HEAD: &'static [&'static str] = &["NAME", "GUNS"];
+        const HEAD: &'static [&'static str] = &["NAME", "GUNS", "MASTS"];
 
-        fn cells(&self) -> Vec<String> {
-            vec![self.name.to_owned(), self.guns.to_string()]
+        fn cells(&self) -> Vec<Cell> {
+            vec![
+                self.name.into(),
+                self.guns.to_string().into(),
+                Cell::List(self.masts.map(str::to_owned).to_vec()),
+            ]
+        }
+    }
+
+    #[derive(Serialize)]
+    struct Story;
+
+    impl Row for Story {
+        const HEAD: &'static [&'static str] = &[];
+        const IS_PROSE: bool = true;
+
+        fn cells(&self) -> Vec<Cell> {
+            vec!["It was a dark and stormy night".into()]
         }
     }
 
@@ -164,14 +245,16 @@ mod tests {
         Ship {
             name: "Victory",
             guns: 104,
+            masts: ["fore", "main"],
         },
         Ship {
             name: "a name with words",
             guns: 8,
+            masts: ["main", "mizzen"],
         },
     ];
 
-    fn printed(rows: &[Ship], format: Format, width: Option<u16>) -> String {
+    fn printed<R: Row>(rows: &[R], format: Format, width: Option<u16>) -> String {
         let mut out = Vec::new();
         Listing::new(&mut out, width)
             .rows(format, rows, "no ships")
@@ -183,21 +266,35 @@ mod tests {
     fn columns_are_aligned_and_lines_end_without_blanks() {
         assert_eq!(
             printed(&SHIPS, Format::Table, None),
-            "NAME               GUNS\n\
-             Victory            104\n\
-             a name with words  8\n"
+            "NAME               GUNS  MASTS\n\
+             Victory            104   fore, main\n\
+             a name with words  8     main, mizzen\n"
         );
     }
 
     #[test]
-    fn only_a_known_width_wraps_rows() {
-        assert!(printed(&SHIPS, Format::Table, Some(18)).lines().count() > 3);
+    fn on_a_terminal_a_list_stands_below_each_other_and_names_stay_whole() {
+        assert_eq!(
+            printed(&SHIPS, Format::Table, Some(18)),
+            "NAME               GUNS  MASTS\n\
+             Victory            104   fore\n\
+             \x20                        main\n\
+             a name with words  8     main\n\
+             \x20                        mizzen\n"
+        );
+    }
+
+    #[test]
+    fn only_prose_is_broken_and_only_to_fit_a_terminal() {
+        let lines = |width| printed(&[Story], Format::Table, width).lines().count();
+
+        assert_eq!((lines(None), lines(Some(20))), (1, 2));
     }
 
     #[test]
     fn an_empty_table_says_so_and_an_empty_array_is_one() {
-        assert_eq!(printed(&[], Format::Table, None), "no ships\n");
-        assert_eq!(printed(&[], Format::Json, None), "[]\n");
+        assert_eq!(printed::<Ship>(&[], Format::Table, None), "no ships\n");
+        assert_eq!(printed::<Ship>(&[], Format::Json, None), "[]\n");
     }
 
     #[test]

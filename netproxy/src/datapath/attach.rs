@@ -305,10 +305,9 @@ pub(super) fn detach_all(pins: &Pins) -> Result<(), DatapathError> {
     for (path, _) in pinned_links(pins)? {
         unpin(path)?;
     }
-    for interface in nix::net::if_::if_nameindex()
-        .map_err(|errno| DatapathError::file("/sys/class/net", "cannot be listed")(errno.into()))?
-        .iter()
-    {
+    let interfaces = nix::net::if_::if_nameindex()
+        .map_err(|errno| DatapathError::file("/sys/class/net", "cannot be listed")(errno.into()))?;
+    for interface in &interfaces {
         if let Ok(name) = interface.name().to_str() {
             detach_filters(name);
         }

@@ -119,10 +119,7 @@ impl Frontends {
         }
         let mut claims = Vec::new();
         for (service, port) in wanted {
-            let places: FxHashMap<Place, FrontendKind> = port
-                .range_frontends()
-                .map(|(place, kind)| (place, kind))
-                .collect();
+            let places: FxHashMap<Place, FrontendKind> = port.places().collect();
             let keep = places.keys().copied().collect();
             self.release(*service, &keep, &mut touched);
             claims.push((*service, *port, places));
@@ -142,12 +139,11 @@ impl Frontends {
             if before == now {
                 continue;
             }
-            match now {
-                Some(now) => changes.put.push((place, now)),
-                None => {
-                    self.claims.remove(&place);
-                    changes.removed.push(place);
-                }
+            if let Some(now) = now {
+                changes.put.push((place, now));
+            } else {
+                self.claims.remove(&place);
+                changes.removed.push(place);
             }
             let (before, now) = (before.map(|claim| claim.kind), now.map(|claim| claim.kind));
             if before != now {
@@ -175,21 +171,20 @@ impl Frontends {
         touched
             .entry(place)
             .or_insert_with(|| claims.first().copied());
-        match claims
+        if let Some(known) = claims
             .iter_mut()
             .find(|other| other.service == claim.service)
         {
-            Some(known) => *known = claim,
-            None => {
-                if !claims.is_empty() {
-                    warn!(
-                        service = %port.key, address = ?place.address, port = place.port,
-                        "another service already answers at this address and port; this one \
-                         waits until that is gone"
-                    );
-                }
-                claims.push(claim);
+            *known = claim;
+        } else {
+            if !claims.is_empty() {
+                warn!(
+                    service = %port.key, address = ?place.address, port = place.port,
+                    "another service already answers at this address and port; this one waits \
+                     until that is gone"
+                );
             }
+            claims.push(claim);
         }
         self.places.entry(claim.service).or_default().insert(place);
     }
@@ -222,7 +217,7 @@ impl Frontends {
 }
 
 impl WantedPort {
-    fn range_frontends(&self) -> impl Iterator<Item = (Place, FrontendKind)> {
+    fn places(&self) -> impl Iterator<Item = (Place, FrontendKind)> {
         self.frontends.iter().map(|frontend| {
             let WantedFrontend {
                 address,

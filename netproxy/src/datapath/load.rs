@@ -107,10 +107,14 @@ pub(super) fn load(options: &DatapathOptions) -> Result<Loaded, DatapathError> {
         loader.override_global(name, value, true);
     }
     loader.override_global("CSUM_IPV6_FLAG", &csum_flag, true);
+    for size in &options.map_sizes {
+        options.pins.warn_of_size(*size);
+        loader.map_max_entries(size.map, size.entries);
+    }
     for name in Pins::map_names() {
         loader.map_pin_path(name, options.pins.map(name));
     }
-    let mut ebpf = loader.load(PROGRAMS).map_err(refused)?;
+    let mut ebpf = loader.load(PROGRAMS).map_err(|error| refused(&error))?;
     let mut maps = BTreeMap::new();
     for name in Pins::map_names() {
         let map = ebpf.take_map(name).ok_or_else(|| DatapathError::Load {
@@ -170,14 +174,14 @@ fn not_loaded(name: &str, error: &ProgramError) -> DatapathError {
     }
 }
 
-fn refused(error: EbpfError) -> DatapathError {
+fn refused(error: &EbpfError) -> DatapathError {
     let what = if matches!(error, EbpfError::MapError(_)) {
         "maps"
     } else {
         "programs"
     };
     let mut reason = error.to_string();
-    let mut source = std::error::Error::source(&error);
+    let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         reason = format!("{reason}: {cause}");
         source = cause.source();
@@ -193,6 +197,8 @@ fn refused(error: EbpfError) -> DatapathError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -211,15 +217,11 @@ mod tests {
             let count = ports.count();
             let stride = ports.stride();
 
-            let mut seen = vec![false; count as usize];
-            for position in 0..count {
-                seen[(u64::from(position) * u64::from(stride) % u64::from(count)) as usize] = true;
-            }
+            let seen: BTreeSet<u64> = (0..u64::from(count))
+                .map(|position| position * u64::from(stride) % u64::from(count))
+                .collect();
 
-            assert!(
-                seen.iter().all(|seen| *seen),
-                "{ports:?} with stride {stride}"
-            );
+            assert_eq!(seen.len(), count as usize, "{ports:?} with stride {stride}");
         }
     }
 }

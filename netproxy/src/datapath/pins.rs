@@ -9,8 +9,9 @@ use netproxy_common::{
     SCHEMA_VERSION, Service,
 };
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use tracing::warn;
 
-use super::DatapathError;
+use super::{DatapathError, MapSize};
 
 /// The pin directory of one schema version on one BPF file system.
 #[derive(Clone, Debug)]
@@ -145,6 +146,21 @@ impl Pins {
             }
         }
         Ok(())
+    }
+
+    /// Says so where a pinned map keeps another size than the one asked for.
+    pub(super) fn warn_of_size(&self, MapSize { map, entries }: MapSize) {
+        if let Ok(info) = MapInfo::from_pin(self.map(map))
+            && info.max_entries() != entries
+        {
+            warn!(
+                map,
+                entries,
+                pinned = info.max_entries(),
+                "the pinned map keeps its size; run `netproxy cleanup` before the restart to \
+                 change it"
+            );
+        }
     }
 
     /// Removes the directory of this schema and, when empty, its parent.

@@ -108,7 +108,7 @@ impl Services {
         let names = loaded.take("NAMES")?;
         let mut found = Vec::new();
         batch::for_each(&names, |id: &u32, name: &Name| {
-            found.push((*id, names::decode(name)))
+            found.push((*id, names::decode(name)));
         })
         .map_err(DatapathError::map("NAMES", "read"))?;
         let mut by_key = FxHashMap::default();

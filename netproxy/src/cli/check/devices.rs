@@ -1,7 +1,8 @@
 //! What hangs on the devices that the datapath is attached to: our programs, and those of others
 //! that run before or after them.
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, fs};
 
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::TcAttachType;
@@ -42,6 +43,8 @@ pub(super) fn check(pins: &Pins) -> Vec<Finding> {
         }
         Err(error) => return vec![finding(Level::Problem, error.to_string())],
     };
+    // Without any link, programs are clsact filters, which are not in the lists that we look at.
+    let uses_tcx = fs::read_dir(pins.links()).is_ok_and(|mut links| links.next().is_some());
     let mut attached = Vec::new();
     let mut findings = Vec::new();
     for (ifindex, device) in devices {
@@ -56,33 +59,49 @@ pub(super) fn check(pins: &Pins) -> Vec<Finding> {
             Some(DeviceKind::Pod) => "pod",
             Some(DeviceKind::Outside) | None => "outside",
         };
-        for side in [Side::Ingress, Side::Egress] {
-            let pin = pins.links().join(format!("{ifindex}-{side}"));
-            // Without a link we hang on a clsact filter, which is not in this list.
-            let Ok(link) = PinnedLink::from_pin(pin) else {
-                continue;
-            };
-            let ours = FdLink::from(link).info().map(|info| info.program_id());
-            match (ours, programs(&name, side)) {
-                (Ok(ours), Ok(programs)) => findings.extend(judge(&name, side, &programs, ours)),
-                (Err(error), _) => findings.push(unknown(&name, side, &error)),
-                (_, Err(error)) => findings.push(unknown(&name, side, &error)),
+        attached.push(format!("{name} ({kind})"));
+        if uses_tcx {
+            for side in [Side::Ingress, Side::Egress] {
+                let pin = pins.links().join(format!("{ifindex}-{side}"));
+                findings.extend(look_at(&name, side, &pin));
             }
         }
-        attached.push(format!("{name} ({kind})"));
     }
     let summary = if attached.is_empty() {
         finding(Level::Note, "none attached".to_owned())
     } else {
-        finding(Level::Ok, format!("attached: {}", attached.join(", ")))
+        let by = if uses_tcx { "tcx" } else { "clsact filters" };
+        finding(
+            Level::Ok,
+            format!("attached by {by}: {}", attached.join(", ")),
+        )
     };
     findings.insert(0, summary);
     findings
 }
 
+fn look_at(device: &str, side: Side, pin: &Path) -> Vec<Finding> {
+    let ours = PinnedLink::from_pin(pin).and_then(|link| FdLink::from(link).info());
+    let programs = match programs(device, side) {
+        Ok(programs) => programs,
+        Err(error) => {
+            return vec![finding(
+                Level::Note,
+                format!("{device}: unknown what is attached at {side}: {error}"),
+            )];
+        }
+    };
+    judge(
+        device,
+        side,
+        &programs,
+        ours.ok().map(|link| link.program_id()),
+    )
+}
+
 /// What follows from the programs of others on a hook. `programs` in the order in which they run.
-fn judge(device: &str, side: Side, programs: &[Program], ours: u32) -> Vec<Finding> {
-    let Some(place) = programs.iter().position(|program| program.id == ours) else {
+fn judge(device: &str, side: Side, programs: &[Program], ours: Option<u32>) -> Vec<Finding> {
+    let Some(place) = programs.iter().position(|program| Some(program.id) == ours) else {
         return vec![Finding {
             subject: SUBJECT,
             level: Level::Warning,
@@ -148,13 +167,6 @@ fn name_of(ifindex: u32) -> Option<String> {
     if_indextoname(ifindex).ok()?.into_string().ok()
 }
 
-fn unknown(device: &str, side: Side, error: &dyn fmt::Display) -> Finding {
-    finding(
-        Level::Note,
-        format!("{device}: unknown what is attached at {side}: {error}"),
-    )
-}
-
 fn finding(level: Level, found: String) -> Finding {
     Finding {
         subject: SUBJECT,
@@ -187,7 +199,7 @@ mod tests {
                 name: "cil_from_netdev".to_owned(),
             })
             .collect();
-        judge("eth0", side, &programs, OURS)
+        judge("eth0", side, &programs, Some(OURS))
             .into_iter()
             .map(|finding| finding.level)
             .collect()

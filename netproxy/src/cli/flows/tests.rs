@@ -4,6 +4,7 @@ use clap::Parser;
 use netproxy::model::{Family, ObjectName};
 use serde_json::json;
 
+use super::super::table::tests::texts;
 use super::*;
 
 /// A command line of `netproxy flows`.
@@ -81,7 +82,7 @@ fn a_flow_of_a_removed_service_is_listed_unless_a_service_is_asked_for() {
 #[test]
 fn a_row_names_the_service_and_the_source_that_the_endpoint_sees() {
     assert_eq!(
-        FlowRow::new(&flow(), Some(&key())).cells(),
+        texts(FlowRow::new(&flow(), Some(&key())).cells()),
         [
             "TCP",
             "192.0.2.7:40000",
@@ -95,7 +96,10 @@ fn a_row_names_the_service_and_the_source_that_the_endpoint_sees() {
             "23h53m",
         ]
     );
-    assert_eq!(FlowRow::new(&flow(), None).cells()[2], "removed (id 7)");
+    assert_eq!(
+        texts(FlowRow::new(&flow(), None).cells())[2],
+        "removed (id 7)"
+    );
 }
 
 #[test]
