@@ -256,7 +256,7 @@ impl ServiceObject {
     #[must_use]
     pub fn slices(&self) -> Vec<Value> {
         let ports: Vec<_> = self.ports.iter().map(Port::of_slice).collect();
-        let is_asked_for = |name| {
+        let is_asked_for = |name: &str| {
             self.cluster_ips.is_empty() || self.cluster_ips.iter().any(|ip| family(ip) == name)
         };
         let slice = |(is_v4, family): (bool, &str)| {
