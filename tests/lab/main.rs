@@ -8,5 +8,6 @@ mod hairpin;
 mod life;
 mod node_port;
 mod outside_address;
+mod probe;
 mod shape;
 mod shop;
