@@ -1,49 +1,33 @@
 //! Much data on one connection: what segmentation offload does to packets that are translated.
 
 use anyhow::{Result, ensure};
-use netproxy_lab::{Cni, Place, Traffic};
+use netproxy_lab::{Place, Traffic};
 
 use crate::{
-    cluster::Cluster,
-    shape::two_nodes,
+    shape,
     shop::{Door, Shop},
 };
 
 const BYTES: u64 = 100_000_000;
 
-#[test]
-fn large_transfers_arrive_whole_between_bridges() -> Result<()> {
-    large_transfers_arrive_whole("bulk-bridge", Cni::Bridge)
-}
-
-#[test]
-fn large_transfers_arrive_whole_between_point_to_point_nodes() -> Result<()> {
-    large_transfers_arrive_whole("bulk-ptp", Cni::PointToPoint)
-}
-
-#[test]
-fn large_transfers_arrive_whole_through_the_overlay() -> Result<()> {
-    large_transfers_arrive_whole("bulk-vxlan", Cni::Vxlan)
-}
-
 /// Every path in one family or the other, both ways: what the families share is the same code, and
 /// what they do not is on every path.
-fn large_transfers_arrive_whole(name: &str, cni: Cni) -> Result<()> {
-    Cluster::run(two_nodes(name, cni, cni), |cluster| {
-        let shop = Shop::open(cluster)?;
-        let lab = cluster.lab;
-        let (shell, outside) = (lab.pod("shell")?, lab.client("outside")?);
-        let node = lab.node("a")?;
-        has_offloads(&shell)?;
-        has_offloads(&outside)?;
-        let [near, _] = shop.near.at_cluster_ips();
-        let [_, far] = shop.far.at_cluster_ips();
-        let [through_v4, through_v6] = shop.far.at_node(&node);
-        is_intact("local endpoint", &shell, near)?;
-        is_intact("remote endpoint", &shell, far)?;
-        is_intact("NodePort, remote endpoint", &outside, through_v4)?;
-        is_intact("NodePort, remote endpoint", &outside, through_v6)
-    })
+#[test]
+fn large_transfers_arrive_whole() -> Result<()> {
+    shape::in_each(large_transfers_arrive_whole_in)
+}
+
+fn large_transfers_arrive_whole_in(shop: &Shop) -> Result<()> {
+    let (shell, outside) = (shop.shell()?, shop.outside()?);
+    has_offloads(&shell)?;
+    has_offloads(&outside)?;
+    let [near, _] = shop.near.at_cluster_ips();
+    let [_, far] = shop.far.at_cluster_ips();
+    let [through_v4, through_v6] = shop.far.at_node(&shop.node("a")?);
+    is_intact("local endpoint", &shell, near)?;
+    is_intact("remote endpoint", &shell, far)?;
+    is_intact("NodePort, remote endpoint", &outside, through_v4)?;
+    is_intact("NodePort, remote endpoint", &outside, through_v6)
 }
 
 fn is_intact(what: &str, from: &dyn Place, door: Door) -> Result<()> {

@@ -17,44 +17,41 @@ use serde::Deserialize;
 pub(crate) const LONGEST: Duration = Duration::from_secs(15);
 
 /// A lab whose nodes all follow one directory of objects.
-pub(crate) struct Cluster<'lab> {
-    pub(crate) lab: &'lab Lab,
+pub(crate) struct Cluster {
+    pub(crate) lab: Lab,
     pub(crate) objects: Objects,
     agents: Vec<(String, Agent)>,
 }
 
-impl Cluster<'_> {
-    /// Brings up the lab and an agent on every node, does `work`, and removes all of it.
-    pub(crate) fn run(
-        builder: Builder,
-        work: impl FnOnce(&Cluster<'_>) -> Result<()>,
-    ) -> Result<()> {
-        Self::run_with(builder, |options| options, work)
+impl Cluster {
+    /// Brings up the lab and an agent on every node.
+    pub(crate) fn up(builder: Builder) -> Result<Self> {
+        Self::up_with(builder, |options| options)
     }
 
     /// The same, with agents that are told more.
-    pub(crate) fn run_with(
+    pub(crate) fn up_with(
         builder: Builder,
         options: impl Fn(AgentOptions) -> AgentOptions,
-        work: impl FnOnce(&Cluster<'_>) -> Result<()>,
-    ) -> Result<()> {
-        builder.run(|lab| {
-            let objects = Objects::in_directory(lab.directory().join("objects"))?;
-            for node in lab.nodes() {
-                objects.put_node(node)?;
-            }
-            let options = options(AgentOptions::manifests(objects.directory()));
-            let agents = lab
-                .nodes()
-                .iter()
-                .map(|node| Ok((node.name().to_owned(), node.start_agent(&options)?)))
-                .collect::<Result<_>>()?;
-            work(&Cluster {
-                lab,
-                objects,
-                agents,
-            })
+    ) -> Result<Self> {
+        let lab = builder.up()?;
+        let objects = Objects::in_directory(lab.directory().join("objects"))?;
+        for node in lab.nodes() {
+            objects.put_node(node)?;
+        }
+        let options = options(AgentOptions::manifests(objects.directory()));
+        let start = |node: &Node| Ok((node.name().to_owned(), node.start_agent(&options)?));
+        let agents = lab.nodes().iter().map(start).collect::<Result<_>>()?;
+        Ok(Self {
+            lab,
+            objects,
+            agents,
         })
+    }
+
+    /// Does `work` here; when that fails, prints the logs of the lab.
+    pub(crate) fn hold<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        work().inspect_err(|_| eprintln!("{}", self.lab.logs()))
     }
 
     /// The agent of a node.

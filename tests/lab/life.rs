@@ -6,16 +6,17 @@ use anyhow::{Context, Result, ensure};
 use netproxy_lab::{Cni, Node, Place, Serve, Traffic, wait_for, wait_until};
 
 use crate::{
-    cluster::{Cluster, LONGEST},
+    cluster::LONGEST,
     shape::{self, two_nodes},
     shop::{Offer, Shop, is},
 };
 
 #[test]
 fn a_new_pod_is_served_as_client_and_as_endpoint() -> Result<()> {
-    shape::in_each(&shape::ALIKE, |a, b| {
-        Cluster::run(two_nodes("new-pod", a, b), |cluster| {
-            let shop = Shop::open(cluster)?;
+    shape::of_each_kind(|cni| {
+        let shop = Shop::open(two_nodes("new-pod", cni, cni))?;
+        let cluster = &shop.cluster;
+        cluster.hold(|| {
             let late = cluster.lab.node("a")?.add_pod("late")?;
             for door in shop.far.at_cluster_ips() {
                 door.is_answered_by(&late, &shop.far.endpoints, 3)?;
@@ -35,10 +36,10 @@ fn a_new_pod_is_served_as_client_and_as_endpoint() -> Result<()> {
 
 #[test]
 fn a_removed_pod_leaves_no_links_behind() -> Result<()> {
-    shape::in_each(&shape::ALIKE, |a, b| {
-        Cluster::run(two_nodes("removed-pod", a, b), |cluster| {
-            Shop::open(cluster)?;
-            let node = cluster.lab.node("a")?;
+    shape::of_each_kind(|cni| {
+        let shop = Shop::open(two_nodes("removed-pod", cni, cni))?;
+        shop.cluster.hold(|| {
+            let node = shop.node("a")?;
             let before = links(&node)?;
             ensure!(!before.is_empty(), "no links are pinned");
             let short = node.add_pod("short")?;
@@ -79,48 +80,46 @@ pub(crate) fn links(node: &Node) -> Result<BTreeSet<String>> {
 
 #[test]
 fn a_connection_outlives_its_endpoints_place_in_the_slice() -> Result<()> {
-    Cluster::run(
-        two_nodes("held", Cni::Bridge, Cni::PointToPoint),
-        |cluster| {
-            let shop = Shop::open(cluster)?;
-            let lab = cluster.lab;
-            let (shell, outside, node) =
-                (lab.pod("shell")?, lab.client("outside")?, lab.node("a")?);
-            let moved = Offer::new("far", 2)?.endpoint(&lab.pod("web-a")?);
-            let mut held = Vec::new();
-            for door in shop.far.at_cluster_ips() {
-                held.push(shell.hold(&door.url())?);
-            }
-            for door in shop.far.at_node(&node) {
-                held.push(outside.hold(&door.url())?);
-            }
+    let shop = Shop::open(two_nodes("held", Cni::Bridge, Cni::PointToPoint))?;
+    let cluster = &shop.cluster;
+    cluster.hold(|| {
+        let lab = &cluster.lab;
+        let (shell, outside, node) = (lab.pod("shell")?, lab.client("outside")?, lab.node("a")?);
+        let moved = Offer::new("far", 2)?.endpoint(&lab.pod("web-a")?);
+        let mut held = Vec::new();
+        for door in shop.far.at_cluster_ips() {
+            held.push(shell.hold(&door.url())?);
+        }
+        for door in shop.far.at_node(&node) {
+            held.push(outside.hold(&door.url())?);
+        }
 
-            cluster.put(&moved.service)?;
-            for door in moved.at_cluster_ips() {
-                door.is_answered_by(&shell, &moved.endpoints, 10)?;
-            }
-            for door in moved.at_node(&node) {
-                door.is_answered_by(&outside, &moved.endpoints, 10)?;
-            }
+        cluster.put(&moved.service)?;
+        for door in moved.at_cluster_ips() {
+            door.is_answered_by(&shell, &moved.endpoints, 10)?;
+        }
+        for door in moved.at_node(&node) {
+            door.is_answered_by(&outside, &moved.endpoints, 10)?;
+        }
 
-            for hold in held {
-                let report = hold.stop()?;
-                ensure!(report.broken.is_none(), "{report:?}");
-                is(
-                    "who answered",
-                    &report.endpoints,
-                    &["web-b".to_owned()].into(),
-                )?;
-            }
-            Ok(())
-        },
-    )
+        for hold in held {
+            let report = hold.stop()?;
+            ensure!(report.broken.is_none(), "{report:?}");
+            is(
+                "who answered",
+                &report.endpoints,
+                &["web-b".to_owned()].into(),
+            )?;
+        }
+        Ok(())
+    })
 }
 
 #[test]
 fn a_service_without_endpoints_answers_nobody_and_recovers() -> Result<()> {
-    Cluster::run(two_nodes("empty", Cni::Bridge, Cni::Bridge), |cluster| {
-        let shop = Shop::open(cluster)?;
+    let shop = Shop::open(two_nodes("empty", Cni::Bridge, Cni::Bridge))?;
+    let cluster = &shop.cluster;
+    cluster.hold(|| {
         let shell = cluster.lab.pod("shell")?;
         let [door, _] = shop.far.at_cluster_ips();
         cluster.put(&shop.far.service.clone().without_endpoints())?;

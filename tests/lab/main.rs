@@ -8,6 +8,5 @@ mod hairpin;
 mod life;
 mod node_port;
 mod outside_address;
-mod probe;
 mod shape;
 mod shop;

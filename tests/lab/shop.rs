@@ -1,6 +1,6 @@
 //! The Services that most rules are shown on: `near` has an endpoint on node `a`, `far` one on node
-//! `b`, `both` has the two. Each is served by HTTP (port 80) and UDP (port 53), at cluster IPs and
-//! `NodePorts` of both families.
+//! `b`, `both` has the two. Each is served by HTTP (port 80) and UDP (port 53), at cluster IPs,
+//! `NodePorts`, an external IP and a load balancer's, in both families.
 
 use std::{
     collections::BTreeSet,
@@ -9,7 +9,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use netproxy_lab::{Answers, Node, Place, Pod, Port, Serve, ServiceObject, Traffic, url};
+use netproxy_lab::{
+    Answers, Builder, Client, Node, Place, Pod, Port, Serve, ServiceObject, Traffic, url,
+};
 
 use crate::cluster::Cluster;
 
@@ -17,6 +19,8 @@ use crate::cluster::Cluster;
 pub(crate) struct Offer {
     pub(crate) service: ServiceObject,
     pub(crate) cluster_ips: [IpAddr; 2],
+    pub(crate) external_ips: [IpAddr; 2],
+    pub(crate) load_balancer_ips: [IpAddr; 2],
     pub(crate) http_node_port: u16,
     pub(crate) udp_node_port: u16,
     pub(crate) endpoints: BTreeSet<String>,
@@ -26,16 +30,28 @@ impl Offer {
     /// The Service number `number` (from 1), without endpoints.
     pub(crate) fn new(name: &str, number: u8) -> Result<Self> {
         let cluster_ips = [format!("10.96.0.{number}"), format!("fd10:96::{number}")];
-        let [v4, v6] = &cluster_ips;
-        let number = u16::from(number);
-        let (http_node_port, udp_node_port) = (30_000 + number, 31_000 + number);
-        let service = ServiceObject::new("shop", name)
-            .cluster_ips(&[v4, v6])
+        let external_ips = [format!("192.0.2.{number}"), format!("2001:db8::{number}")];
+        let load_balancer_ips = [
+            format!("198.51.100.{number}"),
+            format!("2001:db8:1::{number}"),
+        ];
+        let parsed = |[v4, v6]: &[String; 2]| anyhow::Ok([v4.parse()?, v6.parse()?]);
+        let (external_ips, load_balancer_ips) =
+            (parsed(&external_ips)?, parsed(&load_balancer_ips)?);
+        let (http_node_port, udp_node_port) =
+            (30_000 + u16::from(number), 31_000 + u16::from(number));
+        let mut service = ServiceObject::new("shop", name)
+            .cluster_ips(&[&cluster_ips[0], &cluster_ips[1]])
             .port(Port::tcp("http", 80).target(8080).node_port(http_node_port))
             .port(Port::udp("dns", 53).target(5353).node_port(udp_node_port));
+        for (external, balanced) in external_ips.into_iter().zip(load_balancer_ips) {
+            service = service.external_ip(external).load_balancer_ip(balanced);
+        }
         Ok(Self {
             service,
-            cluster_ips: [v4.parse()?, v6.parse()?],
+            cluster_ips: parsed(&cluster_ips)?,
+            external_ips,
+            load_balancer_ips,
             http_node_port,
             udp_node_port,
             endpoints: BTreeSet::new(),
@@ -46,12 +62,6 @@ impl Offer {
     pub(crate) fn endpoint(mut self, pod: &Pod) -> Self {
         self.service = self.service.endpoint(pod);
         self.endpoints.insert(pod.name().to_owned());
-        self
-    }
-
-    /// Changes the Service.
-    pub(crate) fn with(mut self, change: impl FnOnce(ServiceObject) -> ServiceObject) -> Self {
-        self.service = change(self.service);
         self
     }
 
@@ -71,7 +81,7 @@ impl Offer {
         })
     }
 
-    /// Where it is served at an address of its own.
+    /// Where it is served at one of its `externalIPs` or a load balancer's address.
     pub(crate) fn at(address: IpAddr) -> Door {
         Door {
             http: SocketAddr::new(address, 80),
@@ -129,16 +139,22 @@ pub(crate) fn is<T: Debug + PartialEq>(what: &str, found: &T, wanted: &T) -> Res
     Ok(())
 }
 
-/// The offers, served.
+/// A cluster with the offers, served.
 pub(crate) struct Shop {
+    pub(crate) cluster: Cluster,
     pub(crate) near: Offer,
     pub(crate) far: Offer,
     pub(crate) both: Offer,
 }
 
 impl Shop {
-    /// Starts the servers and opens the Services, in a lab of [`crate::shape::two_nodes`].
-    pub(crate) fn open(cluster: &Cluster<'_>) -> Result<Self> {
+    /// Brings up a lab of [`crate::shape::two_nodes`] with agents, servers and the Services.
+    pub(crate) fn open(builder: Builder) -> Result<Self> {
+        Self::open_in(Cluster::up(builder)?)
+    }
+
+    /// Starts the servers and opens the Services.
+    pub(crate) fn open_in(cluster: Cluster) -> Result<Self> {
         let (web_a, web_b) = (cluster.lab.pod("web-a")?, cluster.lab.pod("web-b")?);
         for pod in [&web_a, &web_b] {
             pod.serve(&Serve::new().http(8080).udp(5353))?;
@@ -147,18 +163,33 @@ impl Shop {
             near: Offer::new("near", 1)?.endpoint(&web_a),
             far: Offer::new("far", 2)?.endpoint(&web_b),
             both: Offer::new("both", 3)?.endpoint(&web_a).endpoint(&web_b),
+            cluster,
         };
-        for offer in shop.offers() {
-            cluster.objects.put(&offer.service)?;
-        }
-        for offer in shop.offers() {
-            cluster.await_served(&offer.service)?;
-        }
+        shop.cluster.hold(|| {
+            let offers = [&shop.near, &shop.far, &shop.both];
+            for offer in offers {
+                shop.cluster.objects.put(&offer.service)?;
+            }
+            offers
+                .iter()
+                .try_for_each(|offer| shop.cluster.await_served(&offer.service))
+        })?;
         Ok(shop)
     }
 
-    pub(crate) fn offers(&self) -> [&Offer; 3] {
-        [&self.near, &self.far, &self.both]
+    /// A pod on node `a`, which serves nothing.
+    pub(crate) fn shell(&self) -> Result<Pod> {
+        self.cluster.lab.pod("shell")
+    }
+
+    /// The machine outside of the cluster.
+    pub(crate) fn outside(&self) -> Result<Client> {
+        self.cluster.lab.client("outside")
+    }
+
+    /// A node.
+    pub(crate) fn node(&self, name: &str) -> Result<Node> {
+        self.cluster.lab.node(name)
     }
 }
 
