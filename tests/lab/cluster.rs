@@ -68,22 +68,23 @@ impl Cluster {
 
     /// Waits until every node serves just the endpoints of the Service.
     pub(crate) fn await_served(&self, service: &ServiceObject) -> Result<()> {
-        let wanted = declared(service);
         for node in self.lab.nodes() {
-            let what = format!(
-                "{} serves {wanted:?} for {}",
-                node.name(),
-                full_name(service)
-            );
-            wait_for(
-                &what,
-                LONGEST,
-                || served(node, service),
-                |served| *served == wanted,
-            )?;
+            await_served_on(node, service)?;
         }
         Ok(())
     }
+}
+
+/// Waits until a node serves just the endpoints of the Service.
+pub(crate) fn await_served_on(node: &Node, service: &ServiceObject) -> Result<()> {
+    let wanted = declared(service);
+    let what = format!(
+        "{} serves {wanted:?} for {}",
+        node.name(),
+        full_name(service)
+    );
+    let probe = || served(node, service);
+    wait_for(&what, LONGEST, probe, |served| *served == wanted).map(drop)
 }
 
 /// The addresses of the Service's slices.
