@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netproxy_lab::{Cni, Load, Place, Traffic, wait_until};
+use netproxy_lab::{AgentOptions, Cni, Load, Place, Traffic, wait_until};
 
 use crate::{
     cluster::{Cluster, LONGEST},
     shape::{self, two_nodes},
-    shop::Shop,
+    shop::{Offer, Shop},
 };
 
 #[test]
@@ -22,8 +22,7 @@ fn no_request_fails_while_agents_are_killed_and_restarted() -> Result<()> {
 #[test]
 fn no_request_fails_with_filters_on_clsact_either() -> Result<()> {
     let lab = two_nodes("killed-clsact", Cni::Bridge, Cni::Bridge);
-    let clsact =
-        |options: netproxy_lab::AgentOptions| options.argument("--attach").argument("clsact");
+    let clsact = |options: AgentOptions| options.argument("--attach").argument("clsact");
     let shop = Shop::open_in(Cluster::up_with(lab, clsact)?)?;
     shop.cluster.hold(|| {
         let filters = shop
@@ -51,7 +50,9 @@ fn no_request_fails(shop: &Shop) -> Result<()> {
         (&outside, through_v6),
         (&node, both_v4),
     ] {
-        let load = Load::new(&door.url()).timeout(Duration::from_secs(5));
+        let load = Load::new(&door.url())
+            .timeout(Duration::from_secs(5))
+            .interval(Duration::from_millis(5));
         loads.push((from.load(&load)?, door));
         loads.push((from.load(&load.keep_alive())?, door));
     }
@@ -82,12 +83,10 @@ fn what_changed_while_no_agent_ran_is_in_force_after_the_restart() -> Result<()>
     let shop = Shop::open(two_nodes("meanwhile", Cni::Bridge, Cni::Bridge))?;
     shop.cluster.hold(|| {
         let shell = shop.shell()?;
-        let late = {
-            shop.cluster.agent("a")?.kill9()?;
-            shop.node("a")?.add_pod("late")?
-        };
+        shop.cluster.agent("a")?.kill9()?;
+        let late = shop.node("a")?.add_pod("late")?;
         shop.cluster.objects.remove(&shop.near.service)?;
-        let moved = crate::shop::Offer::new("far", 2)?.endpoint(&shop.cluster.lab.pod("web-a")?);
+        let moved = Offer::new("far", 2)?.endpoint(&shop.cluster.lab.pod("web-a")?);
         shop.cluster.objects.put(&moved.service)?;
         // What was in force stays so.
         for offer in [&shop.near, &shop.far] {

@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow};
-use netproxy_lab::{Builder, Cni, Lab};
+use netproxy_lab::{Builder, Cni, Lab, NodeSpec};
 
 use crate::shop::Shop;
 
@@ -47,11 +47,16 @@ pub(crate) fn of_each_kind(rule: impl Fn(Cni) -> Result<()>) -> Result<()> {
 
 /// Two nodes: `a` with the pods `shell` and `web-a`, `b` with `web-b`; and the machine `outside`.
 pub(crate) fn two_nodes(name: &str, a: Cni, b: Cni) -> Builder {
+    two_nodes_as(name, &a.into(), &b.into())
+}
+
+/// The same, with more said about the nodes.
+pub(crate) fn two_nodes_as(name: &str, a: &NodeSpec, b: &NodeSpec) -> Builder {
     Lab::builder(name)
-        .node("a", a)
+        .node("a", a.clone())
         .pod("shell")
         .pod("web-a")
-        .node("b", b)
+        .node("b", b.clone())
         .pod("web-b")
         .client("outside")
 }

@@ -177,6 +177,27 @@ impl Shop {
         Ok(shop)
     }
 
+    /// Holds that pods, processes and the outside reach every Service at every door that they have.
+    pub(crate) fn is_open(&self) -> Result<()> {
+        let (shell, outside, node) = (self.shell()?, self.outside()?, self.node("a")?);
+        for offer in [&self.near, &self.far] {
+            for door in offer.at_cluster_ips() {
+                door.is_answered_by(&shell, &offer.endpoints, 3)?;
+                door.is_answered_by(&node, &offer.endpoints, 3)?;
+            }
+            for door in offer.at_node(&node) {
+                door.is_answered_by(&shell, &offer.endpoints, 3)?;
+                door.is_answered_by(&outside, &offer.endpoints, 3)?;
+            }
+        }
+        // Of itself, too.
+        let web = self.cluster.lab.pod("web-a")?;
+        for door in self.both.at_cluster_ips() {
+            door.is_answered_by(&web, &self.both.endpoints, 30)?;
+        }
+        Ok(())
+    }
+
     /// A pod on node `a`, which serves nothing.
     pub(crate) fn shell(&self) -> Result<Pod> {
         self.cluster.lab.pod("shell")

@@ -34,7 +34,7 @@
 pub mod addresses;
 pub mod agent;
 pub mod answers;
-mod binary;
+pub mod binary;
 mod cgroup;
 pub mod client;
 pub mod cni;
