@@ -21,7 +21,10 @@ pub trait Address: Copy + Eq + Ord + Hash + Debug + bytemuck::Pod {
 /// An IPv4 address in network byte order.
 #[repr(C, align(4))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ipv4(pub [u8; 4]);
+pub struct Ipv4 {
+    /// As in the packet.
+    pub octets: [u8; 4],
+}
 
 /// An IPv6 address in network byte order.
 #[repr(C, align(4))]
@@ -30,7 +33,10 @@ pub struct Ipv4(pub [u8; 4]);
     clippy::derived_hash_with_manual_eq,
     reason = "equality is the derived one, respelled"
 )]
-pub struct Ipv6(pub [u8; 16]);
+pub struct Ipv6 {
+    /// As in the packet.
+    pub octets: [u8; 16],
+}
 
 /// Word for word: the derived comparison becomes one of 128-bit integers, whose
 /// 16-byte alignment LLVM's BPF backend does not know (`expandMEMCPY` in BPFInstrInfo.cpp).
@@ -42,7 +48,21 @@ impl PartialEq for Ipv6 {
     }
 }
 
+impl Ipv4 {
+    /// From its octets.
+    #[must_use]
+    pub const fn new(octets: [u8; 4]) -> Self {
+        Self { octets }
+    }
+}
+
 impl Ipv6 {
+    /// From its octets.
+    #[must_use]
+    pub const fn new(octets: [u8; 16]) -> Self {
+        Self { octets }
+    }
+
     /// The address as 32-bit words in memory order.
     #[must_use]
     #[inline(always)]
@@ -55,7 +75,10 @@ impl Ipv6 {
 /// A 16-bit integer (port) in network byte order. Ordered by its bytes, hence by its value.
 #[repr(C, align(2))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Be16(pub [u8; 2]);
+pub struct Be16 {
+    /// As in the packet.
+    pub bytes: [u8; 2],
+}
 
 /// What an address means to this node; several bits may be set. Value of `ADDRESSES_*`.
 #[repr(C)]
@@ -69,11 +92,11 @@ plain_data! { Ipv4 => 4, Ipv6 => 16, Be16 => 2, AddressFlags => 4 }
 
 impl Address for Ipv4 {
     type Wire = [u16; 2];
-    const UNSPECIFIED: Self = Self([0; 4]);
+    const UNSPECIFIED: Self = Self::new([0; 4]);
 
     #[inline(always)]
     fn from_wire(wire: Self::Wire) -> Self {
-        Self(bytemuck::cast(wire))
+        bytemuck::cast(wire)
     }
 
     #[inline(always)]
@@ -84,11 +107,11 @@ impl Address for Ipv4 {
 
 impl Address for Ipv6 {
     type Wire = [u16; 8];
-    const UNSPECIFIED: Self = Self([0; 16]);
+    const UNSPECIFIED: Self = Self::new([0; 16]);
 
     #[inline(always)]
     fn from_wire(wire: Self::Wire) -> Self {
-        Self(bytemuck::cast(wire))
+        bytemuck::cast(wire)
     }
 
     #[inline(always)]
@@ -99,18 +122,20 @@ impl Address for Ipv6 {
 
 impl Be16 {
     /// Port zero, which stands for "none".
-    pub const ZERO: Self = Self([0; 2]);
+    pub const ZERO: Self = Self { bytes: [0; 2] };
 
     /// From host byte order.
     #[must_use]
     pub const fn new(host: u16) -> Self {
-        Self(host.to_be_bytes())
+        Self {
+            bytes: host.to_be_bytes(),
+        }
     }
 
     /// To host byte order.
     #[must_use]
     pub const fn get(self) -> u16 {
-        u16::from_be_bytes(self.0)
+        u16::from_be_bytes(self.bytes)
     }
 }
 

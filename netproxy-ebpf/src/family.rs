@@ -79,22 +79,22 @@ impl Family for V4 {
 
     #[inline(always)]
     fn sum(address: &Ipv4) -> u64 {
-        u64::from(u32::from_ne_bytes(address.0))
+        u64::from(u32::from_ne_bytes(address.octets))
     }
 
     #[inline(always)]
     fn complement_sum(address: &Ipv4) -> u64 {
-        u64::from(!u32::from_ne_bytes(address.0))
+        u64::from(!u32::from_ne_bytes(address.octets))
     }
 
     #[inline(always)]
     fn to_words(address: &Ipv4) -> [u32; 4] {
-        [u32::from_ne_bytes(address.0), 0, 0, 0]
+        [u32::from_ne_bytes(address.octets), 0, 0, 0]
     }
 
     #[inline(always)]
     fn from_words(words: [u32; 4]) -> Ipv4 {
-        Ipv4(words[0].to_ne_bytes())
+        Ipv4::new(words[0].to_ne_bytes())
     }
 }
 
@@ -139,7 +139,7 @@ impl Family for V6 {
 
     #[inline(always)]
     fn from_words(words: [u32; 4]) -> Ipv6 {
-        let mut address = Ipv6([0; 16]);
+        let mut address = Ipv6::new([0; 16]);
         // SAFETY: `Ipv6` is 16 bytes with the alignment of u32.
         unsafe { (&raw mut address).cast::<[u32; 4]>().write(words) };
         address

@@ -29,10 +29,10 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
             + F::sum(&to.destination),
     );
     let ports = fold(
-        complement(old.source_port.0)
-            + complement(old.destination_port.0)
-            + word(to.source_port.0)
-            + word(to.destination_port.0),
+        complement(old.source_port.bytes)
+            + complement(old.destination_port.bytes)
+            + word(to.source_port.bytes)
+            + word(to.destination_port.bytes),
     );
     let checksum = headers.transport + checksum_offset(old.protocol);
     // A UDP checksum of zero means none, and stays so.

@@ -37,6 +37,9 @@ pub(crate) trait Packet: Copy {
     /// Adds `difference` to the transport checksum at `offset`; `flags` as for
     /// `bpf_l4_csum_replace`.
     fn adjust_checksum(self, offset: usize, difference: u32, flags: u64) -> Result<(), ()>;
+    /// Whether it stands for several segments, whose common length may be more than the IP header
+    /// can say ("BIG TCP"; it says zero then).
+    fn is_segmented(self) -> bool;
     /// The device at whose hook the packet is.
     fn ifindex(self) -> u32;
     /// The hook's context, for helpers.

@@ -35,7 +35,7 @@ pub use self::flow_table::{FlowEntry, FlowTable};
 pub use self::frontends::FrontendEntry;
 pub use self::load::SourcePorts;
 pub use self::map_size::{MapSize, MapSizeError};
-pub use self::pins::Pins;
+pub use self::pins::{Pins, Removed};
 pub use self::services::{EndpointEntry, ServiceEntry};
 pub use self::view::View;
 
@@ -192,8 +192,9 @@ impl Datapath {
     }
 }
 
-/// Removes every trace: links, attached programs, maps, pins. True if there was anything.
-pub fn clean_up(pins: &Pins) -> Result<bool, DatapathError> {
-    attach::detach_all(pins)?;
-    pins.remove()
+/// Removes every trace: links, filters, maps, pins, of this and every other schema.
+pub fn clean_up(pins: &Pins) -> Result<Removed, DatapathError> {
+    let filters = attach::remove_filters()?;
+    let removed = pins.remove()?;
+    Ok(Removed { filters, ..removed })
 }

@@ -4,21 +4,27 @@
 //! in the open. Either way its whole output is in its log under `target/log/`, and a failure names
 //! the command, how it ended and the end of that log.
 
+mod progress;
+
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, PipeReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
+use std::{mem, thread};
 
 use anyhow::{Context as _, Result, bail};
-use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
+use progress::Progress;
 
 /// Lines of a log that a failure repeats.
 const TAIL: usize = 30;
-/// How often a long step reports where there is no terminal to draw on.
-const HEARTBEAT: Duration = Duration::from_secs(30);
+/// How often a silent program is looked after.
+const TICK: Duration = Duration::from_millis(500);
+/// How long processes may outlive the program that started them.
+const ORPHANS: Duration = Duration::from_mins(1);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -75,6 +81,7 @@ impl Step {
         let mut tail = VecDeque::with_capacity(TAIL);
         let status = each_line(self.command, &self.log, |line| {
             progress.show(line);
+            let Some(line) = line else { return };
             if tail.len() == TAIL {
                 tail.pop_front();
             }
@@ -97,22 +104,26 @@ impl Step {
     pub(crate) fn stream(self, mut on_line: impl FnMut(&str)) -> Result<ExitStatus> {
         eprintln!("{}: {}", self.title, describe(&self.command));
         let status = each_line(self.command, &self.log, |line| {
-            println!("{line}");
-            on_line(line);
+            if let Some(line) = line {
+                println!("{line}");
+                on_line(line);
+            }
         })?;
         ensure_not_interrupted()?;
         Ok(status)
     }
 }
 
-/// Runs `command` and hands on its lines, standard output and standard error in one stream.
+/// Runs `command` and hands on its lines, standard output and standard error in one stream; without a
+/// line for a while, `on_line` is called with nothing.
 ///
 /// Returns when the last process that holds the stream is gone, not when the first one ends: a test
-/// that outlives an interrupted `cargo` still has a reader.
+/// that outlives an interrupted `cargo` still has a reader. What stays longer than [`ORPHANS`] was
+/// left behind and is named in a warning.
 fn each_line(
     mut command: Command,
     log: &Path,
-    mut on_line: impl FnMut(&str),
+    mut on_line: impl FnMut(Option<&str>),
 ) -> Result<ExitStatus> {
     let shown = describe(&command);
     let mut log_file =
@@ -128,16 +139,51 @@ fn each_line(
         .with_context(|| format!("cannot run `{shown}`"))?;
     // The command holds the pipe's writing end: the reader would never see the end of it.
     drop(command);
-    let mut reader = BufReader::new(reader);
-    let mut bytes = Vec::new();
-    while reader.read_until(b'\n', &mut bytes)? > 0 {
-        log_file.write_all(&bytes)?;
-        on_line(String::from_utf8_lossy(&bytes).trim_end());
-        bytes.clear();
+    let lines = lines_of(reader);
+    let mut ended = None;
+    loop {
+        match lines.recv_timeout(TICK) {
+            Ok(line) => {
+                log_file.write_all(&line)?;
+                on_line(Some(String::from_utf8_lossy(&line).trim_end()));
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                on_line(None);
+                if ended.is_none() && child.try_wait()?.is_some() {
+                    ended = Some(Instant::now());
+                }
+                if ended.is_some_and(|ended| ended.elapsed() >= ORPHANS) {
+                    eprintln!(
+                        "warning: `{shown}` has ended, but processes that it started have not: \
+                         look for them with ps"
+                    );
+                    break;
+                }
+            }
+        }
     }
     child
         .wait()
         .with_context(|| format!("cannot wait for `{shown}`"))
+}
+
+/// The lines that come out of `pipe`, with their ends; the channel closes with the pipe.
+fn lines_of(pipe: PipeReader) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut pipe = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while pipe
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|length| length > 0)
+        {
+            if sender.send(mem::take(&mut line)).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
 }
 
 /// `command` as one would type it, without its environment.
@@ -162,55 +208,6 @@ fn indent(lines: impl IntoIterator<Item = String>) -> String {
         .map(|line| format!("    {line}"))
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-/// The line that tells what a step is doing: drawn on a terminal, printed now and then elsewhere.
-struct Progress {
-    title: String,
-    bar: ProgressBar,
-    started: Instant,
-    reported: std::cell::Cell<Instant>,
-}
-
-impl Progress {
-    fn start(title: &str) -> Self {
-        let bar = ProgressBar::new_spinner().with_message(String::new());
-        if let Ok(style) =
-            ProgressStyle::with_template("{spinner} {prefix} {elapsed} {wide_msg:.dim}")
-        {
-            bar.set_style(style);
-        }
-        bar.set_prefix(title.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(120));
-        if bar.is_hidden() {
-            eprintln!("{title} …");
-        }
-        let now = Instant::now();
-        Self {
-            title: title.to_owned(),
-            bar,
-            started: now,
-            reported: std::cell::Cell::new(now),
-        }
-    }
-
-    fn show(&self, line: &str) {
-        self.bar.set_message(line.to_owned());
-        if self.bar.is_hidden() && self.reported.get().elapsed() >= HEARTBEAT {
-            self.reported.set(Instant::now());
-            eprintln!("  {} {line}", FormattedDuration(self.started.elapsed()));
-        }
-    }
-
-    fn finish(&self, success: bool) {
-        self.bar.finish_and_clear();
-        let mark = if success { "done" } else { "FAILED" };
-        eprintln!(
-            "{} … {mark} in {}",
-            self.title,
-            FormattedDuration(self.started.elapsed())
-        );
-    }
 }
 
 #[cfg(test)]

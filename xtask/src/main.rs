@@ -73,8 +73,15 @@ fn run() -> Result<ExitCode> {
     command::await_children_on_interrupt()?;
     let workspace = Workspace::locate()?;
     match Arguments::parse().task {
-        Task::Setup => setup::run(&workspace)?,
-        Task::Tools => tools::install(&workspace)?,
+        Task::Setup => {
+            setup::run(&workspace)?;
+            println!("This machine has what builds, demo and tests need.");
+        }
+        Task::Tools => {
+            tools::install(&workspace)?;
+            let bin = workspace.control_plane_tools().join("bin");
+            println!("The control-plane components are in {}.", bin.display());
+        }
         Task::BuildEbpf { deny_warnings } => {
             ebpf::build(&workspace, Warnings::denied_if(deny_warnings))?;
         }

@@ -33,15 +33,16 @@ impl Parse for V4 {
         if header.version_ihl >> 4 != 4 || header_length < size_of::<Header>() {
             return None;
         }
-        if usize::from(u16::from_be(header.total_length)) < header_length {
+        let transport = P::IP + header_length;
+        let end = transport::end(packet, P::IP, header.total_length);
+        if end < transport {
             return None;
         }
-        let transport = P::IP + header_length;
         let is_fragment = u16::from_be(header.fragment) & MORE_FRAGMENTS_AND_OFFSET != 0;
         let ports = if is_fragment {
             Ports::none(header.protocol)?
         } else {
-            transport::parse(packet, transport, header.protocol)?
+            transport::parse(packet, transport, end, header.protocol)?
         };
         Some(Headers {
             key: FlowKey {

@@ -21,13 +21,16 @@ struct Header {
     destination: [u16; 8],
 }
 
-/// The common start of hop-by-hop, routing and destination options.
+/// The common start of hop-by-hop, routing and destination options, which are 8 bytes at least.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Extension {
     next_header: u8,
     /// In units of 8 bytes, not counting the first.
     length: u8,
+    kind: u8,
+    /// Of a routing header.
+    segments_left: u8,
 }
 
 const HOP_BY_HOP: u8 = 0;
@@ -46,12 +49,18 @@ impl Parse for V6 {
             return None;
         }
         let mut transport = P::IP + size_of::<Header>();
+        let end = transport::end(packet, transport, header.payload_length);
         let mut protocol = header.next_header;
         let mut is_fragment = false;
         for _ in 0..MOST_EXTENSIONS {
             match protocol {
                 HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => {
                     let extension: Extension = packet.read(transport)?;
+                    // Its destination is not where it ends up, and not what the checksum counts
+                    // (RFC 8200, section 8.1).
+                    if protocol == ROUTING && extension.segments_left != 0 {
+                        return None;
+                    }
                     protocol = extension.next_header;
                     transport += (usize::from(extension.length) + 1) * 8;
                 }
@@ -67,7 +76,7 @@ impl Parse for V6 {
         let ports = if is_fragment {
             Ports::none(protocol)?
         } else {
-            transport::parse(packet, transport, protocol)?
+            transport::parse(packet, transport, end, protocol)?
         };
         Some(Headers {
             key: FlowKey {

@@ -117,6 +117,12 @@ impl<const L2: usize> Packet for Skb<L2> {
     }
 
     #[inline(always)]
+    fn is_segmented(self) -> bool {
+        // SAFETY: as above.
+        unsafe { (*self.skb).gso_size != 0 }
+    }
+
+    #[inline(always)]
     fn ifindex(self) -> u32 {
         // SAFETY: as above.
         unsafe { (*self.skb).ifindex }

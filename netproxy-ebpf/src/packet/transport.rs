@@ -47,11 +47,17 @@ impl Ports {
     }
 }
 
-/// Reads the header at `offset`; None: too short, or nothing that services balance.
+/// Reads the header at `offset` in a packet that by its IP header ends at `end`; None: too short
+/// (what follows is padding of the link layer), or nothing that services balance.
 #[inline(always)]
-pub(super) fn parse<P: Packet>(packet: P, offset: usize, protocol: u8) -> Option<Ports> {
+pub(super) fn parse<P: Packet>(
+    packet: P,
+    offset: usize,
+    end: usize,
+    protocol: u8,
+) -> Option<Ports> {
     match protocol {
-        TCP => {
+        TCP if offset + size_of::<Tcp>() <= end => {
             let header: Tcp = packet.read(offset)?;
             Some(Ports {
                 source: header.source,
@@ -59,7 +65,7 @@ pub(super) fn parse<P: Packet>(packet: P, offset: usize, protocol: u8) -> Option
                 tcp_flags: header.flags,
             })
         }
-        UDP => {
+        UDP if offset + size_of::<Udp>() <= end => {
             let header: Udp = packet.read(offset)?;
             Some(Ports {
                 source: header.source,
@@ -68,6 +74,16 @@ pub(super) fn parse<P: Packet>(packet: P, offset: usize, protocol: u8) -> Option
             })
         }
         _ => None,
+    }
+}
+
+/// Where a packet ends whose IP header says that `length` bytes follow `start`.
+#[inline(always)]
+pub(super) fn end<P: Packet>(packet: P, start: usize, length: u16) -> usize {
+    if length == 0 && packet.is_segmented() {
+        usize::MAX
+    } else {
+        start + usize::from(u16::from_be(length))
     }
 }
 

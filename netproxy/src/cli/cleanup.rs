@@ -1,11 +1,7 @@
 //! `netproxy cleanup`: nothing of netproxy stays on this node.
 
-use std::path::Path;
-use std::{fs, io};
-
-use anyhow::Context as _;
 use clap::Args;
-use netproxy::datapath::{self, Pins};
+use netproxy::datapath::{self, Pins, Removed};
 
 use super::table::Listing;
 
@@ -33,45 +29,16 @@ pub(super) struct CleanupArgs {}
 impl CleanupArgs {
     #[expect(clippy::unused_self, reason = "every command is run in the same way")]
     pub(super) fn run(&self, pins: &Pins, list: &mut Listing<'_>) -> anyhow::Result<()> {
-        let Found { maps, links } = Found::below(pins)?;
+        let Removed {
+            maps,
+            links,
+            filters,
+        } = datapath::clean_up(pins)?;
         let directory = pins.directory().display();
-        let was_present = datapath::clean_up(pins)?;
-        list.line(&if was_present {
-            format!("removed {maps} maps and {links} links from {directory}")
+        list.line(&if maps + links + filters > 0 {
+            format!("removed {maps} maps and {links} links from {directory}, and {filters} filters")
         } else {
             format!("nothing to remove: no datapath is pinned at {directory}")
         })
     }
-}
-
-/// What is pinned.
-#[derive(Debug)]
-struct Found {
-    maps: usize,
-    links: usize,
-}
-
-impl Found {
-    fn below(pins: &Pins) -> anyhow::Result<Self> {
-        Ok(Self {
-            maps: pinned(pins.directory())?,
-            links: pinned(&pins.links())?,
-        })
-    }
-}
-
-/// The number of pins in a directory.
-fn pinned(directory: &Path) -> anyhow::Result<usize> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => {
-            return Err(error)
-                .with_context(|| format!("{}: cannot be listed", directory.display()));
-        }
-    };
-    Ok(entries
-        .filter_map(Result::ok)
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
-        .count())
 }

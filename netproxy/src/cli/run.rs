@@ -124,8 +124,8 @@ fn look_around(bpffs: &Path, cgroup: Option<&Path>) {
     for finding in check::run(&options) {
         let remedy = finding.remedy.as_deref().unwrap_or_default();
         match finding.level {
-            Level::Problem => error!(finding.subject, remedy, "{}", finding.found),
-            Level::Warning => warn!(finding.subject, remedy, "{}", finding.found),
+            Level::Problem => error!(remedy, "{}: {}", finding.subject, finding.found),
+            Level::Warning => warn!(remedy, "{}: {}", finding.subject, finding.found),
             Level::Ok | Level::Note => {}
         }
     }

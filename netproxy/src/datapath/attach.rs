@@ -13,11 +13,11 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{
     NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact,
 };
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 use netproxy_common::Device;
 use tracing::{debug, info};
 
-use super::load::{Loaded, is_kernel};
+use super::load::{self, Loaded, is_kernel};
 use super::{DatapathError, Pins, batch};
 use crate::node::Attachment;
 
@@ -96,7 +96,7 @@ pub(super) struct Devices {
 }
 
 impl Devices {
-    /// Verifies and loads the programs. Links of an earlier process stay as they are until
+    /// Verifies and loads the programs for Ethernet. Links of an earlier process stay as they are until
     /// [`Self::set`] names their devices.
     pub(super) fn adopt(
         mut loaded: Loaded,
@@ -109,7 +109,11 @@ impl Devices {
             AttachMode::Tcx => true,
             AttachMode::Clsact => false,
         };
-        let ebpf = loaded.into_programs()?;
+        let mut ebpf = loaded.into_programs();
+        for direction in Direction::BOTH {
+            // What the verifier refuses is to be known before anything changes.
+            load::program(&mut ebpf, direction.program(true))?;
+        }
         Ok(Self {
             ebpf,
             map,
@@ -192,12 +196,7 @@ impl Devices {
             reason,
         };
         let name = direction.program(attachment.has_link_layer);
-        let program: &mut SchedClassifier = self
-            .ebpf
-            .program_mut(name)
-            .ok_or_else(|| failed(format!("the compiled programs contain no {name}")))?
-            .try_into()
-            .map_err(|error: ProgramError| failed(error.to_string()))?;
+        let program = load::program(&mut self.ebpf, name)?;
         if self.uses_tcx {
             let pin =
                 self.pins
@@ -281,10 +280,10 @@ fn hook_clsact(
     Ok(())
 }
 
-/// Removes our filters from a device; it may be gone, and they with it.
-fn detach_filters(device: &str) {
+/// Removes our filters from a device, which may be gone, and they with it; counts them.
+fn detach_filters(device: &str) -> usize {
     use aya::programs::Link as _;
-    for direction in Direction::BOTH {
+    let is_removed = |direction: &Direction| {
         let link = SchedClassifierLink::attached(
             device,
             direction.attach_type(),
@@ -292,27 +291,22 @@ fn detach_filters(device: &str) {
             TcHandle::new(0, HANDLE),
             None,
         );
-        if let Ok(link) = link
-            && let Err(error) = link.detach()
-        {
-            debug!(device, direction = direction.name(), %error, "no filter to remove");
-        }
-    }
+        link.is_ok_and(|link| link.detach().is_ok())
+    };
+    Direction::BOTH
+        .iter()
+        .filter(|direction| is_removed(direction))
+        .count()
 }
 
-/// Removes every link and filter.
-pub(super) fn detach_all(pins: &Pins) -> Result<(), DatapathError> {
-    for (path, _) in pinned_links(pins)? {
-        unpin(path)?;
-    }
+/// Removes our filters from every device; counts them.
+pub(super) fn remove_filters() -> Result<usize, DatapathError> {
     let interfaces = nix::net::if_::if_nameindex()
         .map_err(|errno| DatapathError::file("/sys/class/net", "cannot be listed")(errno.into()))?;
-    for interface in &interfaces {
-        if let Ok(name) = interface.name().to_str() {
-            detach_filters(name);
-        }
-    }
-    Ok(())
+    let names = interfaces
+        .iter()
+        .filter_map(|interface| interface.name().to_str().ok());
+    Ok(names.map(detach_filters).sum())
 }
 
 /// The pinned links with the device index in their name.

@@ -18,13 +18,13 @@ pub(super) trait Encode: Address {
 impl Encode for Ipv4 {
     fn from_ip(address: &IpAddr) -> Option<Self> {
         match address {
-            IpAddr::V4(address) => Some(Self(address.octets())),
+            IpAddr::V4(address) => Some(Self::new(address.octets())),
             IpAddr::V6(_) => None,
         }
     }
 
     fn to_ip(&self) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::from(self.0))
+        IpAddr::V4(Ipv4Addr::from(self.octets))
     }
 }
 
@@ -32,12 +32,12 @@ impl Encode for Ipv6 {
     fn from_ip(address: &IpAddr) -> Option<Self> {
         match address {
             IpAddr::V4(_) => None,
-            IpAddr::V6(address) => Some(Self(address.octets())),
+            IpAddr::V6(address) => Some(Self::new(address.octets())),
         }
     }
 
     fn to_ip(&self) -> IpAddr {
-        IpAddr::V6(Ipv6Addr::from(self.0))
+        IpAddr::V6(Ipv6Addr::from(self.octets))
     }
 }
 

@@ -18,7 +18,7 @@ pub enum DatapathError {
         path: PathBuf,
     },
     /// A directory or file could not be handled.
-    #[error("{path}: {reason}: {source}")]
+    #[error("{path}: {reason}")]
     File {
         /// Which.
         path: PathBuf,
@@ -67,7 +67,7 @@ pub enum DatapathError {
         object: String,
     },
     /// A map could not be read or written.
-    #[error("the map {map} cannot be {action}: {source}")]
+    #[error("the map {map} cannot be {action}")]
     Map {
         /// The map.
         map: &'static str,

@@ -8,6 +8,8 @@ use aya::programs::{ProgramError, SchedClassifier};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 
+use tracing::debug;
+
 use super::{DatapathError, DatapathOptions, Pins};
 
 /// The compiled programs, as `build.rs` embedded them.
@@ -147,16 +149,31 @@ impl Loaded {
         }
     }
 
-    /// Hands out the programs, each verified and loaded.
-    pub(super) fn into_programs(mut self) -> Result<Ebpf, DatapathError> {
-        for (name, program) in self.ebpf.programs_mut() {
-            let program: &mut SchedClassifier = program
-                .try_into()
-                .map_err(|error: ProgramError| not_loaded(name, &error))?;
-            program.load().map_err(|error| not_loaded(name, &error))?;
-        }
-        Ok(self.ebpf)
+    /// Hands out the programs, yet to be verified.
+    pub(super) fn into_programs(self) -> Ebpf {
+        self.ebpf
     }
+}
+
+/// The program of this name, verified and loaded. Verification takes a good part of a second, so
+/// a program that no device needs is not loaded.
+pub(super) fn program<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &str,
+) -> Result<&'a mut SchedClassifier, DatapathError> {
+    let program = ebpf.program_mut(name).ok_or_else(|| DatapathError::Load {
+        what: "program",
+        name: name.to_owned(),
+        reason: "the compiled programs do not contain it".to_owned(),
+        remedy: "; rebuild with `cargo xtask build`",
+    })?;
+    let program: &mut SchedClassifier = program
+        .try_into()
+        .map_err(|error| not_loaded(name, &error))?;
+    if program.fd().is_err() {
+        program.load().map_err(|error| not_loaded(name, &error))?;
+    }
+    Ok(program)
 }
 
 /// Whether the kernel is this release or newer.
@@ -164,11 +181,27 @@ pub(super) fn is_kernel(major: u8, minor: u8) -> bool {
     KernelVersion::current().is_ok_and(|current| current >= KernelVersion::new(major, minor, 0))
 }
 
+/// The verifier's log may be megabytes long; its end says why.
+const VERIFIER_LINES: usize = 12;
+
 fn not_loaded(name: &str, error: &ProgramError) -> DatapathError {
+    let reason = if let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = error
+    {
+        let log = verifier_log.to_string();
+        debug!(program = name, log, "the verifier's whole log");
+        let lines: Vec<_> = log.lines().collect();
+        let end = lines[lines.len().saturating_sub(VERIFIER_LINES)..].join("\n");
+        format!("{io_error}\n{end}\n")
+    } else {
+        error.to_string()
+    };
     DatapathError::Load {
         what: "program",
         name: name.to_owned(),
-        reason: format!("{error}"),
+        reason,
         remedy: "; netproxy needs Linux 6.1 or newer and CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: \
                  `netproxy check` tells what is missing",
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use aya::maps::{MapInfo, MapType};
+use aya::maps::{MapError, MapInfo, MapType};
 use netproxy_common::{
     AddressFlags, Device, Endpoint, Flow, FlowKey, Frontend, FrontendKey, Ipv4, Ipv6, Name, Range,
     SCHEMA_VERSION, Service,
@@ -127,11 +127,23 @@ impl Pins {
             let describe = |kind: MapType, key: usize, value: usize| {
                 format!("type {kind:?}, {key}-byte keys and {value}-byte values")
             };
-            let info = MapInfo::from_pin(&path).map_err(|error| DatapathError::Layout {
-                path: path.clone(),
-                found: format!("something that cannot be opened as a map ({error})"),
-                expected: describe(*kind, *key_bytes, *value_bytes),
-            })?;
+            let info = match MapInfo::from_pin(&path) {
+                Ok(info) => info,
+                Err(MapError::SyscallError(error))
+                    if error.io_error.kind() == io::ErrorKind::PermissionDenied =>
+                {
+                    return Err(DatapathError::file(path, "cannot be opened")(
+                        error.io_error,
+                    ));
+                }
+                Err(error) => {
+                    return Err(DatapathError::Layout {
+                        path,
+                        found: format!("something that cannot be opened as a map ({error})"),
+                        expected: describe(*kind, *key_bytes, *value_bytes),
+                    });
+                }
+            };
             let found = (
                 info.map_type().unwrap_or(MapType::Unspecified),
                 info.key_size() as usize,
@@ -163,21 +175,63 @@ impl Pins {
         }
     }
 
-    /// Removes the directory of this schema and, when empty, its parent.
-    pub(super) fn remove(&self) -> Result<bool, DatapathError> {
-        match fs::remove_dir_all(&self.directory) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => {
-                return Err(DatapathError::file(&self.directory, "cannot be removed")(
-                    error,
-                ));
+    /// Removes every pin of every schema; counts maps and links.
+    pub(super) fn remove(&self) -> Result<Removed, DatapathError> {
+        let mut removed = Removed::default();
+        let Some(parent) = self.directory.parent() else {
+            return Ok(removed);
+        };
+        for schema in directory(parent)? {
+            for pin in directory(&schema)? {
+                let links = if pin.is_dir() {
+                    directory(&pin)?.len()
+                } else {
+                    0
+                };
+                removed.links += links;
+                removed.maps += usize::from(!pin.is_dir());
             }
+            fs::remove_dir_all(&schema)
+                .map_err(DatapathError::file(schema, "cannot be removed"))?;
         }
-        if let Some(parent) = self.directory.parent() {
-            // Another schema's pins may still be there.
-            let _ = fs::remove_dir(parent);
+        match fs::remove_dir(parent) {
+            Ok(()) => Ok(removed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(removed),
+            Err(error) => Err(DatapathError::file(parent, "cannot be removed")(error)),
         }
-        Ok(true)
+    }
+
+    /// Whether anything is pinned here.
+    pub(super) fn are_present(&self) -> Result<bool, DatapathError> {
+        self.map("SERVICES")
+            .try_exists()
+            .map_err(DatapathError::file(
+                &self.directory,
+                "cannot be looked into",
+            ))
+    }
+}
+
+/// What was pinned and is no longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Maps.
+    pub maps: usize,
+    /// Links.
+    pub links: usize,
+    /// Filters on clsact qdiscs.
+    pub filters: usize,
+}
+
+/// What is in a directory; nothing where there is none.
+fn directory(path: &Path) -> Result<Vec<PathBuf>, DatapathError> {
+    let failed = |error| DatapathError::file(path, "cannot be listed")(error);
+    match fs::read_dir(path) {
+        Ok(entries) => entries
+            .map(|entry| Ok(entry?.path()))
+            .collect::<io::Result<_>>()
+            .map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(failed(error)),
     }
 }

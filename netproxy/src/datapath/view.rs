@@ -28,7 +28,7 @@ impl View {
     /// # Errors
     /// [`DatapathError::Absent`] where nothing is pinned.
     pub fn open(pins: &Pins) -> Result<Self, DatapathError> {
-        if !pins.map("SERVICES").exists() {
+        if !pins.are_present()? {
             return Err(DatapathError::Absent {
                 path: pins.directory().to_owned(),
             });

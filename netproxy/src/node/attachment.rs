@@ -45,8 +45,8 @@ impl Attachment {
             pad: 0,
             mac: self.mac,
             master: self.master,
-            source_v4: Ipv4(self.source_v4.octets()),
-            source_v6: Ipv6(self.source_v6.octets()),
+            source_v4: Ipv4::new(self.source_v4.octets()),
+            source_v6: Ipv6::new(self.source_v6.octets()),
         }
     }
 }

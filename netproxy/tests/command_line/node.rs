@@ -134,16 +134,16 @@ pub(crate) fn enter_flow(node: &Node, service: u32, client: [u8; 4]) {
     let map = Map::HashMap(MapData::from_pin(pin).unwrap());
     let mut flows: HashMap<_, FlowKey<Ipv4>, Flow<Ipv4>> = map.try_into().unwrap();
     let key = FlowKey {
-        source: Ipv4(client),
-        destination: Ipv4([10, 96, 0, 9]),
+        source: Ipv4::new(client),
+        destination: Ipv4::new([10, 96, 0, 9]),
         source_port: Be16::new(40_000),
         destination_port: Be16::new(80),
         protocol: TCP,
         pad: [0; 3],
     };
     let flow = Flow {
-        source: Ipv4([192, 0, 2, 1]),
-        destination: Ipv4([10, 1, 1, 2]),
+        source: Ipv4::new([192, 0, 2, 1]),
+        destination: Ipv4::new([10, 1, 1, 2]),
         source_port: Be16::new(10_240),
         destination_port: Be16::new(8080),
         kind: FlowKind::Whole as u8,

@@ -355,7 +355,7 @@ fn the_programs_are_told_what_was_decided() {
 
     assert_eq!(device.kind, DeviceKind::Pod as u8);
     assert_eq!((device.master, device.mac), (3, [2, 0, 0, 0, 0, 3]));
-    assert_eq!(device.source_v4, Ipv4([10, 244, 1, 1]));
+    assert_eq!(device.source_v4, Ipv4::new([10, 244, 1, 1]));
 }
 
 #[test]

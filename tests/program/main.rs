@@ -1,0 +1,24 @@
+//! The program tier: the compiled programs as the kernel runs them, one crafted packet at a time.
+//!
+//! Every test opens the real datapath in a network namespace and on a BPF file system of its own,
+//! fills it from model objects by way of the plan, and hands packets to the programs with
+//! `BPF_PROG_TEST_RUN`. What comes out is compared byte for byte with a packet that was written
+//! anew, checksums and all. Must be run as root.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod adoption;
+mod choice;
+mod collision;
+mod edge;
+mod flow_life;
+mod headers;
+mod host;
+mod hostile;
+mod malformed;
+mod policy;
+mod whole;
+mod world;

@@ -1,0 +1,49 @@
+//! Whether the checksums of a packet are right, computed by etherparse from what the packet holds.
+
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+
+/// Of a packet that starts with an IP header: of that header, and of TCP or UDP. None where there
+/// is none to check: no IP packet, a fragment, another protocol, a UDP checksum of zero.
+pub(crate) fn checksums_hold(packet: &[u8]) -> (Option<bool>, Option<bool>) {
+    let Ok(packet) = SlicedPacket::from_ip(packet) else {
+        return (None, None);
+    };
+    match (packet.net, packet.transport) {
+        (Some(NetSlice::Ipv4(ip)), transport) => {
+            let header = ip.header().to_header();
+            let is_right = header.header_checksum == header.calc_header_checksum();
+            let (source, destination) = (header.source, header.destination);
+            let transport = match transport {
+                Some(TransportSlice::Tcp(tcp)) => {
+                    let right = tcp.calc_checksum_ipv4(source, destination).unwrap();
+                    Some(tcp.checksum() == right)
+                }
+                Some(TransportSlice::Udp(udp)) if udp.checksum() != 0 => {
+                    let header = udp.to_header();
+                    let right = header.calc_checksum_ipv4_raw(source, destination, udp.payload());
+                    Some(udp.checksum() == right.unwrap())
+                }
+                _ => None,
+            };
+            (Some(is_right), transport)
+        }
+        (Some(NetSlice::Ipv6(ip)), transport) => {
+            let header = ip.header().to_header();
+            let (source, destination) = (header.source, header.destination);
+            let transport = match transport {
+                Some(TransportSlice::Tcp(tcp)) => {
+                    let right = tcp.calc_checksum_ipv6(source, destination).unwrap();
+                    Some(tcp.checksum() == right)
+                }
+                Some(TransportSlice::Udp(udp)) if udp.checksum() != 0 => {
+                    let header = udp.to_header();
+                    let right = header.calc_checksum_ipv6_raw(source, destination, udp.payload());
+                    Some(udp.checksum() == right.unwrap())
+                }
+                _ => None,
+            };
+            (None, transport)
+        }
+        _ => (None, None),
+    }
+}

@@ -1,0 +1,145 @@
+//! Services and their endpoints, as model objects.
+
+use std::net::{IpAddr, SocketAddr};
+
+use netproxy::model::{
+    Endpoint, EndpointSlice, Label, ObjectName, Service, ServicePort, SlicePort, TrafficPolicy,
+};
+use netproxy::plan::{NodeView, WantedPort, plan_service};
+
+use super::topology::{At as _, Flavour, NODE_PORT, POD_PORT, SERVICE_PORT};
+
+/// The node's name.
+const HERE: &str = "here";
+
+/// A service of one port with its endpoints, at every kind of frontend.
+#[derive(Clone, Debug)]
+pub(crate) struct Shop {
+    flavour: Flavour,
+    number: u8,
+    service: Service,
+    port: u16,
+    endpoints: Vec<Endpoint>,
+}
+
+impl Shop {
+    /// Service `number` (1 to 9) without endpoints.
+    pub(crate) fn new(flavour: Flavour, number: u8) -> Self {
+        let name = ObjectName::new(
+            "default",
+            format!("shop{number}-{}-{}", flavour.protocol, flavour.family),
+        );
+        let service = Service {
+            name,
+            cluster_ips: vec![flavour.cluster_ip(number)],
+            external_ips: vec![flavour.external_ip(number)],
+            load_balancer_vips: vec![flavour.vip(number)],
+            source_ranges: Vec::new(),
+            ports: vec![ServicePort {
+                name: Label::from(""),
+                protocol: flavour.protocol,
+                port: SERVICE_PORT,
+                node_port: Some(NODE_PORT + u16::from(number)),
+            }],
+            internal_policy: TrafficPolicy::Cluster,
+            external_policy: TrafficPolicy::Cluster,
+            affinity_s: None,
+            health_check_node_port: None,
+        };
+        Self {
+            flavour,
+            number,
+            service,
+            port: POD_PORT,
+            endpoints: Vec::new(),
+        }
+    }
+
+    /// With endpoints that listen at another port.
+    pub(crate) fn target_port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// With an endpoint on this node.
+    pub(crate) fn here(self, address: IpAddr) -> Self {
+        self.endpoint(address, HERE)
+    }
+
+    /// With an endpoint on another node.
+    pub(crate) fn elsewhere(self, address: IpAddr) -> Self {
+        self.endpoint(address, "elsewhere")
+    }
+
+    fn endpoint(mut self, address: IpAddr, node: &str) -> Self {
+        self.endpoints.push(Endpoint {
+            address,
+            node: Some(Label::from(node)),
+            ready: true,
+            serving: true,
+            terminating: false,
+            hints: None,
+        });
+        self
+    }
+
+    /// The same service without any endpoint.
+    pub(crate) fn without_endpoints(mut self) -> Self {
+        self.endpoints.clear();
+        self
+    }
+
+    /// With both traffic policies Local.
+    pub(crate) fn local_only(mut self) -> Self {
+        self.service.internal_policy = TrafficPolicy::Local;
+        self.service.external_policy = TrafficPolicy::Local;
+        self
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> ObjectName {
+        self.service.name.clone()
+    }
+
+    /// The frontend at its cluster IP.
+    pub(crate) fn cluster_ip(&self) -> SocketAddr {
+        self.flavour.cluster_ip(self.number).at(SERVICE_PORT)
+    }
+
+    /// The frontend at its load-balancer VIP.
+    pub(crate) fn vip(&self) -> SocketAddr {
+        self.flavour.vip(self.number).at(SERVICE_PORT)
+    }
+
+    /// The frontend at its external IP.
+    pub(crate) fn external_ip(&self) -> SocketAddr {
+        self.flavour.external_ip(self.number).at(SERVICE_PORT)
+    }
+
+    /// The frontend at the node's address and its NodePort.
+    pub(crate) fn node_port(&self) -> SocketAddr {
+        let port = NODE_PORT + u16::from(self.number);
+        self.flavour.node().at(port)
+    }
+
+    /// What the plan makes of it.
+    pub(crate) fn plan(&self) -> (ObjectName, Vec<WantedPort>) {
+        let slice = EndpointSlice {
+            name: ObjectName::new("default", "slice"),
+            service: self.name(),
+            family: self.flavour.family,
+            ports: vec![SlicePort {
+                name: Label::from(""),
+                protocol: self.flavour.protocol,
+                port: self.port,
+            }],
+            endpoints: self.endpoints.clone(),
+            triggered_unix_ns: None,
+        };
+        let node = NodeView {
+            name: Label::from(HERE),
+            zone: None,
+        };
+        (self.name(), plan_service(&self.service, &[&slice], &node))
+    }
+}
