@@ -135,7 +135,7 @@ fn check_finds_an_attached_node_without_problems() -> Result<()> {
             for subject in [
                 "privileges",
                 "bpffs",
-                "cgroup",
+                "cgroup v2",
                 "IPv4 forwarding",
                 "IPv6 forwarding",
                 "devices",

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// As many clusters have it: what conntrack finds invalid is dropped.
-const DROP_INVALID: &str = "table inet policy {
+const DROP_INVALID: &str = "table inet guard {
     chain forward {
         type filter hook forward priority filter;
         ct state invalid counter drop
@@ -66,7 +66,7 @@ fn no_packet_is_invalid(name: &str, spec: &NodeSpec) -> Result<()> {
 
 /// How many packets the rule has dropped.
 fn dropped(node: &Node) -> Result<u64> {
-    let rules = node.run(&["nft", "list", "chain", "inet", "policy", "forward"])?;
+    let rules = node.run(&["nft", "list", "chain", "inet", "guard", "forward"])?;
     let (_, rest) = rules.split_once("counter packets ").context("no counter")?;
     let (count, _) = rest.split_once(' ').context("no count")?;
     Ok(count.parse()?)
