@@ -104,6 +104,7 @@ impl World {
             pins: self.pins.clone(),
             attach: AttachMode::Tcx,
             ports: SourcePorts::default(),
+            map_sizes: Vec::new(),
         })?;
         let own: BTreeSet<IpAddr> = Flavour::ALL
             .iter()

@@ -61,6 +61,7 @@ pub use agent::{Agent, AgentOptions, Source};
 pub use answers::Answers;
 pub use client::Client;
 pub use cni::Cni;
+pub use control_plane::ControlPlane;
 pub use lab::{Builder, Lab};
 pub use node::{Node, NodeSpec, RpFilter};
 pub use objects::{EndpointObject, Objects, Port, Protocol, ServiceObject, TrafficPolicy};

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::{fs, io};
 
-use aya::Ebpf;
 use aya::maps::MapData;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{
@@ -17,7 +16,7 @@ use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 use netproxy_common::Device;
 use tracing::{debug, info};
 
-use super::load::{self, Loaded, is_kernel};
+use super::load::{Loaded, Programs, is_kernel};
 use super::{DatapathError, Pins, batch};
 use crate::node::Attachment;
 
@@ -88,7 +87,7 @@ const HANDLE: u16 = 0x6e70;
 /// The devices that programs are attached to.
 #[derive(Debug)]
 pub(super) struct Devices {
-    ebpf: Ebpf,
+    programs: Programs,
     map: MapData,
     pins: Pins,
     uses_tcx: bool,
@@ -109,13 +108,13 @@ impl Devices {
             AttachMode::Tcx => true,
             AttachMode::Clsact => false,
         };
-        let mut ebpf = loaded.into_programs();
+        let mut programs = loaded.into_programs();
         for direction in Direction::BOTH {
             // What the verifier refuses is to be known before anything changes.
-            load::program(&mut ebpf, direction.program(true))?;
+            programs.get(direction.program(true))?;
         }
         Ok(Self {
-            ebpf,
+            programs,
             map,
             pins: pins.clone(),
             uses_tcx,
@@ -196,7 +195,7 @@ impl Devices {
             reason,
         };
         let name = direction.program(attachment.has_link_layer);
-        let program = load::program(&mut self.ebpf, name)?;
+        let program = self.programs.get(name)?;
         if self.uses_tcx {
             let pin =
                 self.pins

@@ -1,6 +1,7 @@
 //! Loading the programs: constants by kernel, maps from their pins or new.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use aya::maps::{Map, MapData};
@@ -150,30 +151,49 @@ impl Loaded {
     }
 
     /// Hands out the programs, yet to be verified.
-    pub(super) fn into_programs(self) -> Ebpf {
-        self.ebpf
+    pub(super) fn into_programs(self) -> Programs {
+        Programs {
+            ebpf: self.ebpf,
+            _maps: self.maps,
+        }
     }
 }
 
-/// The program of this name, verified and loaded. Verification takes a good part of a second, so
-/// a program that no device needs is not loaded.
-pub(super) fn program<'a>(
-    ebpf: &'a mut Ebpf,
-    name: &str,
-) -> Result<&'a mut SchedClassifier, DatapathError> {
-    let program = ebpf.program_mut(name).ok_or_else(|| DatapathError::Load {
-        what: "program",
-        name: name.to_owned(),
-        reason: "the compiled programs do not contain it".to_owned(),
-        remedy: "; rebuild with `cargo xtask build`",
-    })?;
-    let program: &mut SchedClassifier = program
-        .try_into()
-        .map_err(|error| not_loaded(name, &error))?;
-    if program.fd().is_err() {
-        program.load().map_err(|error| not_loaded(name, &error))?;
+/// The programs. They name their maps by descriptor until they are loaded, so every map must be
+/// open for as long as there is a program that is not.
+pub(super) struct Programs {
+    ebpf: Ebpf,
+    /// Those that nobody took.
+    _maps: BTreeMap<&'static str, Map>,
+}
+
+impl fmt::Debug for Programs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Programs").finish_non_exhaustive()
     }
-    Ok(program)
+}
+
+impl Programs {
+    /// The program of this name, verified and loaded. Verification takes a good part of a second,
+    /// so a program that no device needs is not loaded.
+    pub(super) fn get(&mut self, name: &str) -> Result<&mut SchedClassifier, DatapathError> {
+        let program = self
+            .ebpf
+            .program_mut(name)
+            .ok_or_else(|| DatapathError::Load {
+                what: "program",
+                name: name.to_owned(),
+                reason: "the compiled programs do not contain it".to_owned(),
+                remedy: "; rebuild with `cargo xtask build`",
+            })?;
+        let program: &mut SchedClassifier = program
+            .try_into()
+            .map_err(|error| not_loaded(name, &error))?;
+        if program.fd().is_err() {
+            program.load().map_err(|error| not_loaded(name, &error))?;
+        }
+        Ok(program)
+    }
 }
 
 /// Whether the kernel is this release or newer.

@@ -1,0 +1,3 @@
+//! The control-plane tier: netproxy against a real etcd and kube-apiserver.
+
+mod fixture;
