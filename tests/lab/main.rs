@@ -2,11 +2,13 @@
 
 mod bulk;
 mod cleanup;
+mod client_port;
 mod cluster;
 mod cluster_ip;
 mod command_line;
 mod ground;
 mod hairpin;
+mod host_network;
 mod life;
 mod manifests;
 mod netfilter;

@@ -1,6 +1,6 @@
 //! Netfilter beside netproxy: translated packets look to it like any others.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use netproxy_lab::{Cni, Node, NodeSpec, Place, RpFilter};
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
 const DROP_INVALID: &str = "table inet guard {
     chain forward {
         type filter hook forward priority filter;
+        counter
         ct state invalid counter drop
     }
 }
@@ -52,22 +53,27 @@ fn no_packet_is_invalid(name: &str, spec: &NodeSpec) -> Result<()> {
 
         shop.is_open()?;
 
-        nodes.iter().try_for_each(|node| {
-            let dropped = dropped(node)?;
+        for node in nodes {
+            let [seen, dropped] = counts(node)?;
+            ensure!(seen > 0, "{}: netfilter saw nothing", node.name());
             ensure!(
                 dropped == 0,
                 "{}: {dropped} packets were invalid",
                 node.name()
             );
-            Ok(())
-        })
+        }
+        Ok(())
     })
 }
 
-/// How many packets the rule has dropped.
-fn dropped(node: &Node) -> Result<u64> {
+/// How many packets were forwarded in sight of netfilter, and how many were dropped.
+fn counts(node: &Node) -> Result<[u64; 2]> {
     let rules = node.run(&["nft", "list", "chain", "inet", "guard", "forward"])?;
-    let (_, rest) = rules.split_once("counter packets ").context("no counter")?;
-    let (count, _) = rest.split_once(' ').context("no count")?;
-    Ok(count.parse()?)
+    let counts = rules.split("counter packets ").skip(1);
+    let counts: Vec<u64> = counts
+        .filter_map(|rest| rest.split_once(' ')?.0.parse().ok())
+        .collect();
+    counts
+        .try_into()
+        .map_err(|_| anyhow!("not two counters: {rules}"))
 }

@@ -10,7 +10,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use netproxy_lab::{
-    Answers, Builder, Client, Node, Place, Pod, Port, Serve, ServiceObject, Traffic, url,
+    Answers, Builder, Client, EndpointObject, Node, Place, Pod, Port, Serve, ServiceObject,
+    Traffic, url,
 };
 
 use crate::cluster::Cluster;
@@ -58,10 +59,13 @@ impl Offer {
         })
     }
 
-    /// Adds a pod to its endpoints.
-    pub(crate) fn endpoint(mut self, pod: &Pod) -> Self {
-        self.service = self.service.endpoint(pod);
-        self.endpoints.insert(pod.name().to_owned());
+    /// Adds a pod, or a process of a node, to its endpoints.
+    pub(crate) fn endpoint<'a, P: Place>(mut self, place: &'a P) -> Self
+    where
+        EndpointObject: From<&'a P>,
+    {
+        self.service = self.service.endpoint(place);
+        self.endpoints.insert(place.name().to_owned());
         self
     }
 

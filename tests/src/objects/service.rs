@@ -48,9 +48,9 @@ impl TrafficPolicy {
 pub struct Port {
     name: String,
     protocol: Protocol,
-    port: u16,
+    number: u16,
     target: u16,
-    node_port: Option<u16>,
+    on_nodes: Option<u16>,
 }
 
 impl Port {
@@ -68,9 +68,9 @@ impl Port {
         Self {
             name: name.to_owned(),
             protocol,
-            port,
+            number: port,
             target: port,
-            node_port: None,
+            on_nodes: None,
         }
     }
 
@@ -82,7 +82,7 @@ impl Port {
 
     /// Where every node listens.
     pub fn node_port(mut self, node_port: u16) -> Self {
-        self.node_port = Some(node_port);
+        self.on_nodes = Some(node_port);
         self
     }
 
@@ -90,10 +90,10 @@ impl Port {
         let mut port = json!({
             "name": self.name,
             "protocol": self.protocol.name(),
-            "port": self.port,
+            "port": self.number,
             "targetPort": self.target,
         });
-        if let Some(node_port) = self.node_port {
+        if let Some(node_port) = self.on_nodes {
             port["nodePort"] = json!(node_port);
         }
         port
@@ -290,7 +290,7 @@ impl ServiceObject {
     fn kind(&self) -> &'static str {
         if !self.load_balancer_ips.is_empty() {
             "LoadBalancer"
-        } else if self.ports.iter().any(|port| port.node_port.is_some()) {
+        } else if self.ports.iter().any(|port| port.on_nodes.is_some()) {
             "NodePort"
         } else {
             "ClusterIP"
