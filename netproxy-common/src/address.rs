@@ -151,6 +151,9 @@ impl AddressFlags {
     /// A cluster IP that a device of this node owns (`NodeLocal` DNSCache): never translated.
     pub const LEFT_ALONE: u32 = 1 << 4;
 
+    /// No frontend's any more, but flows to it live on: only they are translated.
+    pub const LINGERING: u32 = 1 << 5;
+
     /// Whether any of `bits` is set.
     #[must_use]
     pub const fn has(self, bits: u32) -> bool {

@@ -28,7 +28,8 @@ pub(crate) enum OpenError {
 
 const EEXIST: i32 = -17;
 
-/// The live half under `key`, copied; None: no such flow.
+/// The live half under `key`, copied; None: no such flow. One past its deadline is forgotten, so
+/// that it is not in the way of the next.
 #[inline(always)]
 pub(crate) fn find<F: Family>(key: &FlowKey<F::Address>) -> Option<Flow<F::Address>> {
     let flow = pointer::<F>(key)?;
@@ -38,6 +39,7 @@ pub(crate) fn find<F: Family>(key: &FlowKey<F::Address>) -> Option<Flow<F::Addre
     if flow.deadline_s >= now_s() || is_alive::<F>(key) {
         Some(flow)
     } else {
+        forget::<F>(key, &flow);
         None
     }
 }
@@ -48,32 +50,23 @@ pub(crate) fn open<F: Family>(
     key: &FlowKey<F::Address>,
     flow: &Flow<F::Address>,
 ) -> Result<(), OpenError> {
+    if !vacate::<F>(&flow.partner_key(key)) {
+        return Err(OpenError::Taken);
+    }
     let Some(reply) = partner::<F>(key, flow) else {
         return Err(OpenError::Full);
     };
     if let Err(refused) = F::pending().insert(&reply.key, &reply.flow, u64::from(BPF_NOEXIST)) {
-        if refused != EEXIST {
-            return Err(OpenError::Full);
-        }
-        // What stands there may only wait for the agent to remove it.
-        if is_alive::<F>(&reply.key) {
-            return Err(OpenError::Taken);
-        }
-        let _ = F::pending().remove(&reply.key);
-        if F::pending()
-            .insert(&reply.key, &reply.flow, u64::from(BPF_NOEXIST))
-            .is_err()
-        {
-            return Err(OpenError::Taken);
-        }
+        return Err(if refused == EEXIST {
+            OpenError::Taken
+        } else {
+            OpenError::Full
+        });
     }
     // Pending first, then a look in assured: a promotion inserts there before it deletes here.
     if F::assured().get_ptr(&reply.key).is_some() {
-        if is_alive::<F>(&reply.key) {
-            let _ = F::pending().remove(&reply.key);
-            return Err(OpenError::Taken);
-        }
-        let _ = F::assured().remove(&reply.key);
+        let _ = F::pending().remove(&reply.key);
+        return Err(OpenError::Taken);
     }
     match F::pending().insert(key, flow, u64::from(BPF_NOEXIST)) {
         Ok(()) => {
@@ -89,6 +82,21 @@ pub(crate) fn open<F: Family>(
             })
         }
     }
+}
+
+/// Whether no live flow has a half under `key`. One that only waits for the agent to remove it is
+/// forgotten, both halves: the one left over would else pass for its successor's.
+#[inline(never)]
+fn vacate<F: Family>(key: &FlowKey<F::Address>) -> bool {
+    let Some(flow) = pointer::<F>(key) else {
+        return true;
+    };
+    if is_alive::<F>(key) {
+        return false;
+    }
+    // SAFETY: a live map value, which `forget` reads before it removes anything.
+    forget::<F>(key, unsafe { &*flow });
+    true
 }
 
 /// Forgets the flow of which `flow` under `key` is a half.

@@ -34,7 +34,7 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
             + word(to.source_port.bytes)
             + word(to.destination_port.bytes),
     );
-    let checksum = headers.transport + checksum_offset(old.protocol);
+    let checksum = headers.transport() + checksum_offset(old.protocol);
     // A UDP checksum of zero means none, and stays so.
     let udp = if old.protocol == UDP {
         u64::from(BPF_F_MARK_MANGLED_0)
@@ -92,7 +92,7 @@ fn write<F: Family, P: Packet>(
         P::IP + F::SOURCE_OFFSET,
         [to.source.to_wire(), to.destination.to_wire()],
     )?;
-    packet.write(headers.transport, [to.source_port, to.destination_port])
+    packet.write(headers.transport(), [to.source_port, to.destination_port])
 }
 
 /// Offset of the checksum in the IPv4 header.

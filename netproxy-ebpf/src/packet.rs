@@ -16,6 +16,9 @@ pub(crate) const ETHERNET: usize = 14;
 /// Devices whose packets start with the IP header.
 pub(crate) const NO_LINK_LAYER: usize = 0;
 
+/// No transport header starts beyond; a mask.
+const MOST_HEADERS: usize = 0x1ff;
+
 /// TCP flag bits.
 pub(crate) const FIN: u8 = 1;
 pub(crate) const SYN: u8 = 1 << 1;
@@ -50,12 +53,14 @@ pub(crate) trait Packet: Copy {
 pub(crate) struct Headers<F: Family> {
     /// Its tuple; ports are zero in fragments.
     pub(crate) key: FlowKey<F::Address>,
-    /// Offset of the transport header.
-    pub(crate) transport: usize,
     /// TCP flags; zero for UDP.
     pub(crate) tcp_flags: u8,
     /// Whether it is a fragment (any but the whole datagram).
     pub(crate) is_fragment: bool,
+    /// Offset of the transport header. Two bytes that are not at a multiple of eight: of those the
+    /// verifier forgets what it knows (check_stack_write_fixed_off in kernel/bpf/verifier.c), and
+    /// so need not walk the rest of the program once for each way to get here.
+    transport: u16,
 }
 
 impl<F: Family> Headers<F> {
@@ -71,10 +76,17 @@ impl<F: Family> Headers<F> {
                 protocol: 0,
                 pad: [0; 3],
             },
-            transport: 0,
             tcp_flags: 0,
             is_fragment: false,
+            transport: 0,
         }
+    }
+
+    /// Offset of the transport header.
+    #[inline(always)]
+    pub(crate) fn transport(&self) -> usize {
+        // The bound tells the verifier that an access this far is one inside a packet.
+        usize::from(self.transport) & MOST_HEADERS
     }
 
     /// Whether it asks for a new connection; every UDP datagram may.

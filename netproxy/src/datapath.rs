@@ -26,8 +26,6 @@ mod view;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use rustc_hash::FxHashSet;
-
 pub use self::attach::AttachMode;
 pub use self::counters::Counters;
 pub use self::error::DatapathError;
@@ -41,6 +39,7 @@ pub use self::view::View;
 
 use self::addresses::Addresses;
 use self::attach::Devices;
+use self::flow_table::InUse;
 use self::frontends::Frontends;
 use self::services::Services;
 use crate::model::ObjectName;
@@ -91,7 +90,7 @@ impl Datapath {
     pub fn open(options: &DatapathOptions) -> Result<Self, DatapathError> {
         let mut loaded = load::load(options)?;
         let flows = FlowTable::open(&options.pins)?;
-        let carried = flows.services_in_use()?;
+        let carried = flows.in_use()?.services;
         let services = Services::adopt(&mut loaded, &carried)?;
         let frontends = Frontends::adopt(&mut loaded)?;
         let addresses = Addresses::adopt(&mut loaded, &frontends)?;
@@ -182,12 +181,16 @@ impl Datapath {
         self.devices.set(wanted)
     }
 
-    /// Removes flows past their deadline, and frees service ids that no flow carries any more.
+    /// Removes flows past their deadline, and frees what no flow refers to any more: ids of services
+    /// that are gone, addresses that linger.
     /// Yields how many halves were removed.
     pub fn expire_flows(&mut self) -> Result<usize, DatapathError> {
-        let mut in_use = FxHashSet::default();
+        let mut in_use = InUse::default();
         let expired = self.flows.expire(&mut in_use)?;
-        self.services.forget_ids_but(&in_use);
+        self.services.forget_ids_but(&in_use.services);
+        if self.addresses.linger() {
+            self.addresses.forget_but(&in_use.frontends)?;
+        }
         Ok(expired)
     }
 }

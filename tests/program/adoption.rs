@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use aya::maps::{Map, MapData};
 use netproxy::datapath::{DatapathError, View};
 
-use crate::world::{At as _, Flavour, POD_PORT, Shop, World};
+use crate::world::{At as _, Context, Flavour, POD_PORT, Shop, World};
 
 #[test]
 fn packets_are_served_while_no_agent_runs() {
@@ -18,7 +18,7 @@ fn packets_are_served_while_no_agent_runs() {
         let request = flavour.first(flavour.local_pod(1).at(40_000), shop.cluster_ip());
 
         world.stop();
-        let about = crate::world::Context {
+        let about = Context {
             came_in_by: hook.ifindex(),
             ..Default::default()
         };

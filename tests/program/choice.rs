@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::world::{At as _, Context, Flavour, POD_PORT, Shop, World};
+use crate::world::{At as _, Context, Flavour, POD_PORT, Shop, World, tcp};
 
 #[test]
 fn flows_spread_evenly_over_endpoints() {
@@ -75,7 +75,7 @@ fn a_change_of_a_thousand_endpoints_is_never_seen_torn() {
                     ..Context::default()
                 };
                 // Starts afresh if the port has been used before.
-                let reset = crate::world::tcp(client, frontend).rst();
+                let reset = tcp(client, frontend).rst();
                 let _ = hook.run(&reset, about);
                 let outcome = hook.run(&flavour.first(client, frontend), about);
                 assert!(!outcome.is_dropped(), "{outcome:?}");

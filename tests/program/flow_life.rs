@@ -16,22 +16,24 @@ const OPENING: (FlowState, bool) = (FlowState::Opening, false);
 const ASSURED: (FlowState, bool) = (FlowState::Established, true);
 const CLOSING: (FlowState, bool) = (FlowState::Closing, false);
 
-/// A pod's connection to an endpoint elsewhere.
-struct Connection {
-    world: World,
+/// A pod's connection to an endpoint elsewhere, the only one in the world.
+struct Connection<'a> {
+    world: &'a mut World,
     flavour: Flavour,
     shop: Shop,
     client: SocketAddr,
     endpoint: SocketAddr,
 }
 
-impl Connection {
+impl<'a> Connection<'a> {
     /// Nothing has been sent yet.
-    fn new(flavour: Flavour) -> Self {
+    fn new(world: &'a mut World, flavour: Flavour) -> Self {
         let endpoint = flavour.remote_pod(1).at(POD_PORT);
         let shop = Shop::new(flavour, 1).elsewhere(endpoint.ip());
+        world.forget_flows();
+        world.serve(&[&shop]);
         Self {
-            world: World::serving(&[&shop]),
+            world,
             flavour,
             client: flavour.local_pod(1).at(40_000),
             shop,
@@ -41,8 +43,8 @@ impl Connection {
 
     /// The client has answered the endpoint.
     #[track_caller]
-    fn established(flavour: Flavour) -> Self {
-        let connection = Self::new(flavour);
+    fn established(world: &'a mut World, flavour: Flavour) -> Self {
+        let connection = Self::new(world, flavour);
         connection.client_sends(connection.request());
         connection.endpoint_sends(connection.answer());
         connection.client_sends(connection.later());
@@ -117,8 +119,9 @@ fn only_a_syn_opens_a_tcp_flow() {
 
 #[test]
 fn a_flow_is_assured_once_the_client_has_answered_the_endpoint() {
+    let mut world = World::new();
     for flavour in Flavour::ALL {
-        let connection = Connection::new(flavour);
+        let connection = Connection::new(&mut world, flavour);
 
         connection.client_sends(connection.request());
         connection.client_sends(connection.request());
@@ -132,8 +135,9 @@ fn a_flow_is_assured_once_the_client_has_answered_the_endpoint() {
 
 #[test]
 fn a_client_alone_does_not_make_its_flow_assured() {
+    let mut world = World::new();
     for flavour in Flavour::ALL {
-        let connection = Connection::new(flavour);
+        let connection = Connection::new(&mut world, flavour);
 
         connection.client_sends(connection.request());
         for _ in 0..3 {
@@ -146,8 +150,9 @@ fn a_client_alone_does_not_make_its_flow_assured() {
 
 #[test]
 fn a_repeated_syn_does_not_make_a_flow_assured() {
+    let mut world = World::new();
     for flavour in Flavour::TCP {
-        let connection = Connection::new(flavour);
+        let connection = Connection::new(&mut world, flavour);
 
         connection.client_sends(connection.request());
         connection.endpoint_sends(connection.answer());
@@ -159,8 +164,9 @@ fn a_repeated_syn_does_not_make_a_flow_assured() {
 
 #[test]
 fn a_connection_outlives_its_endpoints_removal_and_new_ones_go_elsewhere() {
+    let mut world = World::new();
     for flavour in Flavour::TCP {
-        let mut connection = Connection::established(flavour);
+        let connection = Connection::established(&mut world, flavour);
         let successor = flavour.remote_pod(2).at(POD_PORT);
         let shop = connection
             .shop
@@ -179,25 +185,64 @@ fn a_connection_outlives_its_endpoints_removal_and_new_ones_go_elsewhere() {
 }
 
 #[test]
+fn a_connection_outlives_its_service() {
+    let mut world = World::new();
+    for flavour in Flavour::TCP {
+        let connection = Connection::established(&mut world, flavour);
+        let gone = [(connection.shop.name(), Vec::new())];
+
+        connection.world.datapath().apply(&gone).unwrap();
+        connection.world.datapath().expire_flows().unwrap();
+
+        connection.client_sends(connection.later());
+        connection.endpoint_sends(connection.answering_segment().ack());
+        let frontend = connection.shop.cluster_ip();
+        let other = flavour.first(flavour.local_pod(1).at(40_001), frontend);
+        connection.world.ingress("pod1", &other).passes_untouched();
+    }
+}
+
+#[test]
+fn an_address_is_forgotten_with_the_last_flow_to_it() {
+    let mut world = World::new();
+    for flavour in Flavour::TCP {
+        let connection = Connection::established(&mut world, flavour);
+        let gone = [(connection.shop.name(), Vec::new())];
+        connection.world.datapath().apply(&gone).unwrap();
+
+        connection.world.forget_flows();
+        connection.world.datapath().expire_flows().unwrap();
+
+        assert_eq!(
+            connection
+                .world
+                .meaning_of(connection.shop.cluster_ip().ip()),
+            None
+        );
+    }
+}
+
+#[test]
 fn a_connection_closes_when_both_sides_have_said_so() {
+    let mut world = World::new();
     for flavour in Flavour::TCP {
         for endpoint_is_first in [false, true] {
-            let connection = Connection::established(flavour);
+            let connection = Connection::established(&mut world, flavour);
             let client_closes = || connection.client_sends(connection.segment().fin().ack());
             let endpoint_closes =
                 || connection.endpoint_sends(connection.answering_segment().fin().ack());
 
             if endpoint_is_first {
-                endpoint_closes()
+                endpoint_closes();
             } else {
-                client_closes()
+                client_closes();
             }
             connection.client_sends(connection.later());
             assert_eq!(connection.stage(), ASSURED);
             if endpoint_is_first {
-                client_closes()
+                client_closes();
             } else {
-                endpoint_closes()
+                endpoint_closes();
             }
             assert_eq!(connection.stage(), CLOSING);
 
@@ -210,16 +255,17 @@ fn a_connection_closes_when_both_sides_have_said_so() {
 
 #[test]
 fn a_reset_of_either_side_closes_a_connection() {
+    let mut world = World::new();
     for flavour in Flavour::TCP {
-        let established = Connection::established(flavour);
+        let established = Connection::established(&mut world, flavour);
         established.client_sends(established.segment().rst());
         assert_eq!(established.stage(), CLOSING);
 
-        let established = Connection::established(flavour);
+        let established = Connection::established(&mut world, flavour);
         established.endpoint_sends(established.answering_segment().rst().ack());
         assert_eq!(established.stage(), CLOSING);
 
-        let refused = Connection::new(flavour);
+        let refused = Connection::new(&mut world, flavour);
         refused.client_sends(refused.request());
         refused.endpoint_sends(refused.answering_segment().rst().ack());
         assert_eq!(refused.stage(), CLOSING);
@@ -228,8 +274,9 @@ fn a_reset_of_either_side_closes_a_connection() {
 
 #[test]
 fn a_syn_starts_a_closed_connection_afresh_where_new_ones_go() {
+    let mut world = World::new();
     for flavour in Flavour::TCP {
-        let mut connection = Connection::established(flavour);
+        let mut connection = Connection::established(&mut world, flavour);
         connection.client_sends(connection.segment().rst());
         let successor = flavour.remote_pod(2).at(POD_PORT);
         let shop = connection
@@ -252,8 +299,9 @@ fn a_syn_starts_a_closed_connection_afresh_where_new_ones_go() {
 
 #[test]
 fn a_syn_does_not_disturb_a_living_connection() {
+    let mut world = World::new();
     for flavour in Flavour::TCP {
-        let mut connection = Connection::established(flavour);
+        let connection = Connection::established(&mut world, flavour);
         let successor = flavour.remote_pod(2);
         let shop = connection
             .shop
@@ -271,8 +319,9 @@ fn a_syn_does_not_disturb_a_living_connection() {
 
 #[test]
 fn a_lost_half_is_restored_by_the_other() {
+    let mut world = World::new();
     for flavour in Flavour::ALL {
-        let connection = Connection::new(flavour);
+        let connection = Connection::new(&mut world, flavour);
         connection.client_sends(connection.request());
 
         assert_eq!(connection.world.lose(Half::Reply), 1);
@@ -288,10 +337,12 @@ fn a_lost_half_is_restored_by_the_other() {
 
 #[test]
 fn a_lost_half_of_a_whole_flow_comes_back_with_its_source_port() {
+    let mut world = World::new();
     for flavour in Flavour::ALL {
         let endpoint = flavour.remote_pod(1).at(POD_PORT);
         let shop = Shop::new(flavour, 1).elsewhere(endpoint.ip());
-        let world = World::serving(&[&shop]);
+        world.forget_flows();
+        world.serve(&[&shop]);
         let client = flavour.outside().at(40_000);
         let request = flavour.first(client, shop.node_port());
         let source = world.ingress("eth0", &request).source();

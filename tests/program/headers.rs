@@ -165,7 +165,6 @@ fn segments_longer_than_a_length_field_are_translated() {
         let context = Context {
             came_in_by: hook.ifindex(),
             gso_size: 1400,
-            ..Context::default()
         };
 
         let outcome = hook.run(&segments, context);

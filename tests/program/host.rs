@@ -21,11 +21,11 @@ fn a_process_reaches_an_endpoint_here_under_the_nodes_address() {
 
             let request = flavour.first(client, frontend);
             let requested = world.sent("eth0", &request);
-            let answer = flavour.answer(endpoint, client).to_mac(POD_DEVICE_MAC);
+            let answer = flavour.answer(endpoint, client).with_mac(POD_DEVICE_MAC);
             let answered = world.ingress("pod1", &answer);
 
             requested.redirects_as(&request.to(endpoint).ttl(63));
-            answered.redirects_as(&answer.from(frontend).to_mac(NODE_MAC));
+            answered.redirects_as(&answer.from(frontend).with_mac(NODE_MAC));
         }
     }
 }

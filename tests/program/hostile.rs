@@ -206,8 +206,8 @@ fn a_mutilated_packet_keeps_its_length_and_its_data() {
                     let output = outcome.output();
                     prop_assert_eq!(output.len(), bytes.len());
                     // TTL, checksums, two addresses and two ports are all that ever changes.
-                    let changed = output.iter().zip(&bytes).filter(|(a, b)| a != b).count();
-                    prop_assert!(changed <= 6 + 1 + 4 + 32 + 4, "{:?}", outcome);
+                    let differing = output.iter().zip(&bytes).filter(|(a, b)| a != b).count();
+                    prop_assert!(differing <= 6 + 1 + 4 + 32 + 4, "{:?}", outcome);
                 }
                 Ok(())
             },

@@ -13,6 +13,7 @@
 mod adoption;
 mod choice;
 mod collision;
+mod deadline;
 mod edge;
 mod flow_life;
 mod headers;

@@ -17,7 +17,7 @@ use netproxy::datapath::{
 };
 use netproxy::node::Attachment;
 use netproxy_common::flow::FlowFlags;
-use netproxy_common::{DeviceKind, Flow, FlowKey, Ipv4, Ipv6};
+use netproxy_common::{AddressFlags, DeviceKind, Flow, FlowKey, Ipv4, Ipv6};
 use nix::net::if_::if_nametoindex;
 
 pub(crate) use self::checksum::checksums_hold;
@@ -33,6 +33,7 @@ pub(crate) struct World {
     hooks: BTreeMap<(&'static str, Direction), Arc<Hook>>,
     datapath: Option<Datapath>,
     pins: Pins,
+    ports: SourcePorts,
     // Last: the rest must go before the namespaces do.
     _namespace: Namespace,
 }
@@ -55,22 +56,21 @@ pub(crate) enum Half {
 impl World {
     /// A node that serves nothing yet.
     pub(crate) fn new() -> Self {
+        Self::with_ports(SourcePorts::default())
+    }
+
+    /// As [`Self::new`], with these source ports for whole flows.
+    pub(crate) fn with_ports(ports: SourcePorts) -> Self {
         let namespace = Namespace::enter();
         topology::build();
         let mut world = Self {
             hooks: BTreeMap::new(),
             datapath: None,
             pins: Pins::new(namespace.bpffs()),
+            ports,
             _namespace: namespace,
         };
         world.start();
-        world
-    }
-
-    /// A node that serves these.
-    pub(crate) fn serving(shops: &[&Shop]) -> Self {
-        let mut world = Self::new();
-        world.serve(shops);
         world
     }
 
@@ -103,7 +103,7 @@ impl World {
         let mut datapath = Datapath::open(&DatapathOptions {
             pins: self.pins.clone(),
             attach: AttachMode::Tcx,
-            ports: SourcePorts::default(),
+            ports: self.ports,
             map_sizes: Vec::new(),
         })?;
         let own: BTreeSet<IpAddr> = Flavour::ALL
@@ -188,27 +188,88 @@ impl World {
 
     /// Takes one half of every pending flow away, as the LRU may. Yields how many.
     pub(crate) fn lose(&self, half: Half) -> usize {
-        lose::<Ipv4>(&self.pins, "PENDING_V4", half) + lose::<Ipv6>(&self.pins, "PENDING_V6", half)
+        let is_lost = |flags: u8| (flags & FlowFlags::REPLY != 0) == (half == Half::Reply);
+        forget::<Ipv4>(self.flow_map("PENDING_V4"), is_lost)
+            + forget::<Ipv6>(self.flow_map("PENDING_V6"), is_lost)
+    }
+
+    /// Takes every flow away.
+    pub(crate) fn forget_flows(&self) {
+        for name in ["PENDING_V4", "FLOWS_V4"] {
+            forget::<Ipv4>(self.flow_map(name), |_| true);
+        }
+        for name in ["PENDING_V6", "FLOWS_V6"] {
+            forget::<Ipv6>(self.flow_map(name), |_| true);
+        }
+    }
+
+    /// What an address means to the programs; nothing: None.
+    pub(crate) fn meaning_of(&self, address: IpAddr) -> Option<AddressFlags> {
+        fn look_up<A: aya::Pod>(map: Map, key: A) -> Option<AddressFlags> {
+            let map: HashMap<_, A, AddressFlags> = HashMap::try_from(map).unwrap();
+            map.get(&key, 0).ok()
+        }
+        let map = |name| Map::HashMap(MapData::from_pin(self.pins.map(name)).unwrap());
+        match address {
+            IpAddr::V4(v4) => look_up(map("ADDRESSES_V4"), Ipv4::new(v4.octets())),
+            IpAddr::V6(v6) => look_up(map("ADDRESSES_V6"), Ipv6::new(v6.octets())),
+        }
+    }
+
+    /// Lets the deadline of one half of every flow pass.
+    pub(crate) fn outlive(&self, half: Half) {
+        let is_meant = |flags: u8| (flags & FlowFlags::REPLY != 0) == (half == Half::Reply);
+        for name in ["PENDING_V4", "FLOWS_V4"] {
+            outlive::<Ipv4>(self.flow_map(name), is_meant);
+        }
+        for name in ["PENDING_V6", "FLOWS_V6"] {
+            outlive::<Ipv6>(self.flow_map(name), is_meant);
+        }
+    }
+
+    fn flow_map(&self, name: &str) -> Map {
+        let data = MapData::from_pin(self.pins.map(name)).unwrap();
+        if name.starts_with("PENDING") {
+            Map::LruHashMap(data)
+        } else {
+            Map::HashMap(data)
+        }
     }
 }
 
-fn lose<A: Copy>(pins: &Pins, name: &str, half: Half) -> usize
+/// Removes the halves with such flags; yields how many.
+fn forget<A: Copy>(map: Map, is_lost: impl Fn(u8) -> bool) -> usize
 where
     FlowKey<A>: aya::Pod,
     Flow<A>: aya::Pod,
 {
-    let data = MapData::from_pin(pins.map(name)).unwrap();
-    let mut map: HashMap<_, FlowKey<A>, Flow<A>> = Map::LruHashMap(data).try_into().unwrap();
+    let mut map: HashMap<_, FlowKey<A>, Flow<A>> = map.try_into().unwrap();
     let lost: Vec<_> = map
         .iter()
         .map(Result::unwrap)
-        .filter(|(_, flow)| flow.has(FlowFlags::REPLY) == (half == Half::Reply))
+        .filter(|(_, flow)| is_lost(flow.flags))
         .map(|(key, _)| key)
         .collect();
     for key in &lost {
         map.remove(key).unwrap();
     }
     lost.len()
+}
+
+/// Puts the deadline of the halves with such flags into the past.
+fn outlive<A: Copy>(map: Map, is_meant: impl Fn(u8) -> bool)
+where
+    FlowKey<A>: aya::Pod,
+    Flow<A>: aya::Pod,
+{
+    let mut map: HashMap<_, FlowKey<A>, Flow<A>> = map.try_into().unwrap();
+    let halves: Vec<_> = map.iter().map(Result::unwrap).collect();
+    for (key, mut flow) in halves {
+        if is_meant(flow.flags) {
+            flow.deadline_s = 0;
+            map.insert(key, flow, 0).unwrap();
+        }
+    }
 }
 
 fn ifindex(device: &str) -> u32 {

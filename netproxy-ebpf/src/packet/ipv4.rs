@@ -4,7 +4,7 @@ use netproxy_common::address::Address as _;
 use netproxy_common::{FlowKey, Ipv4};
 
 use super::transport::{self, Ports};
-use super::{Headers, Packet, Parse};
+use super::{Headers, MOST_HEADERS, Packet, Parse};
 use crate::family::V4;
 
 /// The header without options; 16-bit fields as they stand in memory.
@@ -53,7 +53,7 @@ impl Parse for V4 {
                 protocol: header.protocol,
                 pad: [0; 3],
             },
-            transport,
+            transport: (transport & MOST_HEADERS) as u16,
             tcp_flags: ports.tcp_flags,
             is_fragment,
         })

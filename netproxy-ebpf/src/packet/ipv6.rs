@@ -4,7 +4,7 @@ use netproxy_common::address::Address as _;
 use netproxy_common::{FlowKey, Ipv6};
 
 use super::transport::{self, Ports};
-use super::{Headers, Packet, Parse};
+use super::{Headers, MOST_HEADERS, Packet, Parse};
 use crate::family::V6;
 
 /// 16-bit fields as they stand in memory.
@@ -87,7 +87,7 @@ impl Parse for V6 {
                 protocol,
                 pad: [0; 3],
             },
-            transport,
+            transport: (transport & MOST_HEADERS) as u16,
             tcp_flags: ports.tcp_flags,
             is_fragment,
         })

@@ -1,6 +1,7 @@
 //! `ADDRESSES_*`: what an address means to this node, the first lookup of every packet.
 //!
-//! An address gains a meaning after its frontends are written and loses it before they go.
+//! An address gains a meaning after its frontends are written and loses it before they go. It
+//! lingers for as long as flows to it live: without a meaning their packets would not be looked at.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -23,6 +24,8 @@ struct Meaning {
     vips: u32,
     is_own: bool,
     has_node_ports: bool,
+    /// Whether flows may still go here although it is no frontend's.
+    lingers: bool,
     /// What the map holds.
     written: u32,
 }
@@ -34,6 +37,7 @@ impl Meaning {
             vips,
             is_own,
             has_node_ports,
+            lingers,
             written: _,
         } = self;
         let mut bits = 0;
@@ -51,6 +55,9 @@ impl Meaning {
         }
         if cluster_ips > 0 && is_own {
             bits |= AddressFlags::LEFT_ALONE;
+        }
+        if lingers && cluster_ips == 0 && vips == 0 {
+            bits |= AddressFlags::LINGERING;
         }
         bits
     }
@@ -88,6 +95,7 @@ impl Addresses {
             };
             meaning.is_own = written.has(AddressFlags::NODE);
             meaning.has_node_ports = written.has(AddressFlags::NODE_PORTS);
+            meaning.lingers = written.has(AddressFlags::LINGERING);
         }
         for (place, kind) in frontends.in_force() {
             if let Some(address) = place.address {
@@ -109,8 +117,10 @@ impl Addresses {
         let mut touched = FxHashSet::default();
         for (place, kind) in &changes.lost {
             if let Some(address) = place.address {
-                let count = self.known.entry(address).or_default().count(*kind);
+                let meaning = self.known.entry(address).or_default();
+                let count = meaning.count(*kind);
                 *count = count.saturating_sub(1);
+                meaning.lingers = true;
                 touched.insert(address);
             }
         }
@@ -132,6 +142,26 @@ impl Addresses {
             .collect();
         let addresses: Vec<_> = addresses.into_iter().collect();
         self.write(&addresses)
+    }
+
+    /// Whether any address lingers.
+    pub(super) fn linger(&self) -> bool {
+        self.known.values().any(|meaning| meaning.lingers)
+    }
+
+    /// Lets go of what lingers, but for `frontends`, to which flows still go.
+    pub(super) fn forget_but(
+        &mut self,
+        frontends: &FxHashSet<IpAddr>,
+    ) -> Result<(), DatapathError> {
+        let mut touched = Vec::new();
+        for (address, meaning) in &mut self.known {
+            if meaning.lingers && !frontends.contains(address) {
+                meaning.lingers = false;
+                touched.push(*address);
+            }
+        }
+        self.write(&touched)
     }
 
     /// Takes note of this node's addresses, and of those on which NodePorts answer.

@@ -1,6 +1,6 @@
 //! The flow table as user space sees it: listing, expiry, which service ids flows carry.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use aya::maps::MapData;
 use netproxy_common::flow::FlowFlags;
@@ -35,6 +35,24 @@ pub struct FlowEntry {
     pub service: u32,
     /// Seconds until it expires unless a packet comes; zero when it is past its deadline.
     pub expires_s: u32,
+}
+
+/// What flows still refer to.
+#[derive(Debug, Default)]
+pub(super) struct InUse {
+    /// Service ids.
+    pub(super) services: FxHashSet<u32>,
+    /// Frontends' addresses.
+    pub(super) frontends: FxHashSet<IpAddr>,
+}
+
+impl InUse {
+    fn note<A: Encode>(&mut self, key: &FlowKey<A>, flow: &Flow<A>) {
+        self.services.insert(flow.service);
+        if !flow.has(FlowFlags::REPLY) {
+            self.frontends.insert(key.destination.to_ip());
+        }
+    }
 }
 
 /// The four flow maps.
@@ -87,24 +105,20 @@ impl FlowTable {
         Ok(flows)
     }
 
-    /// The service ids that flows carry.
-    pub(super) fn services_in_use(&self) -> Result<FxHashSet<u32>, DatapathError> {
-        let mut in_use = FxHashSet::default();
+    /// What flows refer to, dead ones included.
+    pub(super) fn in_use(&self) -> Result<InUse, DatapathError> {
+        let mut in_use = InUse::default();
         for tier in [&self.v4.assured, &self.v4.pending] {
-            tier.for_each(|_: &FlowKey<Ipv4>, flow: &Flow<Ipv4>| {
-                in_use.insert(flow.service);
-            })?;
+            tier.for_each(|key: &FlowKey<Ipv4>, flow: &Flow<Ipv4>| in_use.note(key, flow))?;
         }
         for tier in [&self.v6.assured, &self.v6.pending] {
-            tier.for_each(|_: &FlowKey<Ipv6>, flow: &Flow<Ipv6>| {
-                in_use.insert(flow.service);
-            })?;
+            tier.for_each(|key: &FlowKey<Ipv6>, flow: &Flow<Ipv6>| in_use.note(key, flow))?;
         }
         Ok(in_use)
     }
 
-    /// Removes pairs past their deadline; fills `in_use` with the service ids of the others.
-    pub(super) fn expire(&self, in_use: &mut FxHashSet<u32>) -> Result<usize, DatapathError> {
+    /// Removes pairs past their deadline; fills `in_use` with what the others refer to.
+    pub(super) fn expire(&self, in_use: &mut InUse) -> Result<usize, DatapathError> {
         let now_s = now_s();
         Ok(self.v4.expire::<Ipv4>(now_s, in_use)? + self.v6.expire::<Ipv6>(now_s, in_use)?)
     }
@@ -128,11 +142,7 @@ impl Tiers {
 
     /// A pair lives as long as its longer half: one half past its deadline is kept while the
     /// other is alive, as the programs see it.
-    fn expire<A: Encode>(
-        &self,
-        now_s: u32,
-        in_use: &mut FxHashSet<u32>,
-    ) -> Result<usize, DatapathError>
+    fn expire<A: Encode>(&self, now_s: u32, in_use: &mut InUse) -> Result<usize, DatapathError>
     where
         FlowKey<A>: bytemuck::Pod,
         Flow<A>: bytemuck::Pod,
@@ -144,7 +154,7 @@ impl Tiers {
                 if flow.deadline_s < now_s {
                     past.insert(*key, flow.partner_key(key));
                 } else {
-                    in_use.insert(flow.service);
+                    in_use.note(key, flow);
                 }
             })?;
             let mut gone = Vec::new();

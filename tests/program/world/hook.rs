@@ -20,7 +20,7 @@ const INGRESS_IFINDEX: usize = 9;
 const IFINDEX: usize = 10;
 const GSO_SIZE: usize = 44;
 
-/// `TCX_NEXT`, `TC_ACT_SHOT` and `TC_ACT_REDIRECT` of uapi/linux/bpf.h and pkt_cls.h.
+/// `TCX_NEXT`, `TC_ACT_SHOT` and `TC_ACT_REDIRECT` of uapi/linux/bpf.h and `pkt_cls.h`.
 const NEXT: i32 = -1;
 const SHOT: i32 = 2;
 const REDIRECT: i32 = 7;

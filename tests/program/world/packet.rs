@@ -1,16 +1,13 @@
-//! Packets, described by what they mean and written by etherparse: lengths and checksums are
-//! computed anew each time, never carried over.
+//! Packets, described by what they mean.
 
-use std::net::{IpAddr, SocketAddr};
+mod wire;
 
-use etherparse::{
-    Ethernet2Header, IpFragOffset, IpHeaders, IpNumber, Ipv4Header, Ipv4Options, Ipv6Extensions,
-    Ipv6FragmentHeader, Ipv6Header, Ipv6RawExtHeader, Ipv6RoutingExtensions, PacketBuilder,
-    TcpHeader,
-};
+use std::net::SocketAddr;
+
+use etherparse::TcpHeader;
 use netproxy::model::Protocol;
 
-use super::topology::{Flavour, NODE_MAC, PEER_MAC};
+use super::topology::{Flavour, NODE_MAC};
 
 /// A TCP or UDP packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,17 +24,11 @@ pub(crate) struct Packet {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Transport {
-    Tcp { flags: Flags, sequence: u32 },
-    Udp { has_checksum: bool },
-}
-
-/// TCP flags.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Flags {
-    syn: bool,
-    ack: bool,
-    fin: bool,
-    rst: bool,
+    /// Ports and checksum are written later.
+    Tcp(TcpHeader),
+    Udp {
+        has_checksum: bool,
+    },
 }
 
 /// What may stand between the IP header and the transport.
@@ -62,10 +53,7 @@ pub(crate) struct Fragment {
 
 /// A TCP segment with data, but without any flag.
 pub(crate) fn tcp(source: SocketAddr, destination: SocketAddr) -> Packet {
-    let transport = Transport::Tcp {
-        flags: Flags::default(),
-        sequence: 0x0102_0304,
-    };
+    let transport = Transport::Tcp(TcpHeader::new(0, 0, 0x0102_0304, 29_200));
     Packet::new(source, destination, transport)
 }
 
@@ -149,30 +137,33 @@ impl Packet {
     }
 
     /// With another destination in the Ethernet header.
-    pub(crate) fn to_mac(mut self, mac: [u8; 6]) -> Self {
+    pub(crate) fn with_mac(mut self, mac: [u8; 6]) -> Self {
         self.link = Some(mac);
         self
     }
 
     pub(crate) fn syn(self) -> Self {
-        self.flag(|flags| flags.syn = true)
+        self.flag(|tcp| tcp.syn = true)
     }
 
     pub(crate) fn ack(self) -> Self {
-        self.flag(|flags| flags.ack = true)
+        self.flag(|tcp| {
+            tcp.ack = true;
+            tcp.acknowledgment_number = 0x0506_0708;
+        })
     }
 
     pub(crate) fn fin(self) -> Self {
-        self.flag(|flags| flags.fin = true)
+        self.flag(|tcp| tcp.fin = true)
     }
 
     pub(crate) fn rst(self) -> Self {
-        self.flag(|flags| flags.rst = true)
+        self.flag(|tcp| tcp.rst = true)
     }
 
-    fn flag(mut self, set: impl FnOnce(&mut Flags)) -> Self {
+    fn flag(mut self, set: impl FnOnce(&mut TcpHeader)) -> Self {
         match &mut self.transport {
-            Transport::Tcp { flags, .. } => set(flags),
+            Transport::Tcp(tcp) => set(tcp),
             Transport::Udp { .. } => panic!("UDP has no flags"),
         }
         self
@@ -221,144 +212,6 @@ impl Packet {
     pub(crate) fn unlimited(mut self) -> Self {
         self.is_unlimited = true;
         self
-    }
-
-    /// An ICMP echo request between the same addresses.
-    pub(crate) fn echo_request(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let builder = PacketBuilder::ethernet2(PEER_MAC, NODE_MAC).ip(self.ip_headers());
-        if self.source.is_ipv4() {
-            builder
-                .icmpv4_echo_request(7, 1)
-                .write(&mut bytes, &self.payload)
-                .unwrap();
-        } else {
-            builder
-                .icmpv6_echo_request(7, 1)
-                .write(&mut bytes, &self.payload)
-                .unwrap();
-        }
-        bytes
-    }
-
-    /// The packet as it stands on the wire.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let ip = self.ip_headers();
-        let transport = self.tcp_header();
-        let (source, destination) = (self.source.port(), self.destination.port());
-        let builder = match self.link {
-            Some(mac) => PacketBuilder::ethernet2(PEER_MAC, mac).ip(ip),
-            None => PacketBuilder::ip(ip),
-        };
-        match transport {
-            Some(header) => builder
-                .tcp_header(header)
-                .write(&mut bytes, &self.payload)
-                .unwrap(),
-            None => builder
-                .udp(source, destination)
-                .write(&mut bytes, &self.payload)
-                .unwrap(),
-        }
-        if self.is_unlimited {
-            self.hide_length(&mut bytes);
-        }
-        if self.transport
-            == (Transport::Udp {
-                has_checksum: false,
-            })
-        {
-            let checksum = bytes.len() - self.payload.len() - 2;
-            bytes[checksum..][..2].fill(0);
-        }
-        bytes
-    }
-
-    /// Writes the length as zero, and the header checksum accordingly.
-    fn hide_length(&self, bytes: &mut [u8]) {
-        let ip = Ethernet2Header::LEN;
-        if self.source.is_ipv6() {
-            bytes[ip + 4..][..2].fill(0);
-            return;
-        }
-        let (mut header, _) = Ipv4Header::from_slice(&bytes[ip..]).unwrap();
-        header.total_len = 0;
-        header.header_checksum = header.calc_header_checksum();
-        bytes[ip..][..header.header_len()].copy_from_slice(&header.to_bytes());
-    }
-
-    fn tcp_header(&self) -> Option<TcpHeader> {
-        let Transport::Tcp { flags, sequence } = self.transport else {
-            return None;
-        };
-        Some(TcpHeader {
-            syn: flags.syn,
-            ack: flags.ack,
-            fin: flags.fin,
-            rst: flags.rst,
-            acknowledgment_number: if flags.ack { 0x0506_0708 } else { 0 },
-            ..TcpHeader::new(
-                self.source.port(),
-                self.destination.port(),
-                sequence,
-                29_200,
-            )
-        })
-    }
-
-    fn ip_headers(&self) -> IpHeaders {
-        // Overwritten by the builder.
-        let next = IpNumber::TCP;
-        match (self.source.ip(), self.destination.ip()) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                let mut header =
-                    Ipv4Header::new(0, self.ttl, next, source.octets(), destination.octets())
-                        .unwrap();
-                header.options = Ipv4Options::try_from(&self.extras.v4_options[..]).unwrap();
-                header.identification = 0x4711;
-                if let Some(Fragment { offset, has_more }) = self.extras.fragment {
-                    header.fragment_offset = IpFragOffset::try_new(offset).unwrap();
-                    header.more_fragments = has_more;
-                }
-                IpHeaders::Ipv4(header, Default::default())
-            }
-            (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                let header = Ipv6Header {
-                    hop_limit: self.ttl,
-                    source: source.octets(),
-                    destination: destination.octets(),
-                    ..Default::default()
-                };
-                IpHeaders::Ipv6(header, self.extras.v6_extensions(next))
-            }
-            mixed => panic!("no packet goes from {} to {}", mixed.0, mixed.1),
-        }
-    }
-}
-
-impl Extras {
-    fn v6_extensions(&self, next: IpNumber) -> Ipv6Extensions {
-        // PadN (RFC 8200, section 4.2) over six and over fourteen bytes.
-        let short = Ipv6RawExtHeader::new_raw(next, &[1, 4, 0, 0, 0, 0]).unwrap();
-        let mut long = [0; 14];
-        long[..2].copy_from_slice(&[1, 12]);
-        let long = Ipv6RawExtHeader::new_raw(next, &long).unwrap();
-        Ipv6Extensions {
-            hop_by_hop_options: self.hop_by_hop.then(|| short.clone()),
-            destination_options: self.destination_options.then_some(long),
-            routing: self.routing.map(|segments_left| Ipv6RoutingExtensions {
-                // Type 253 is for experiments (RFC 4727).
-                routing: Ipv6RawExtHeader::new_raw(next, &[253, segments_left, 0, 0, 0, 0])
-                    .unwrap(),
-                final_destination_options: None,
-            }),
-            fragment: self.fragment.map(|Fragment { offset, has_more }| {
-                let offset = IpFragOffset::try_new(offset).unwrap();
-                Ipv6FragmentHeader::new(next, offset, has_more, 0x4711_0815)
-            }),
-            ..Default::default()
-        }
     }
 }
 

@@ -93,7 +93,7 @@ impl Flavour {
 
     /// A client outside the cluster; `tun0` leads to it as well.
     ///
-    /// A test run reads the EtherType at bytes 12 and 13 even where a device has no link layer,
+    /// A test run reads the `EtherType` at bytes 12 and 13 even where a device has no link layer,
     /// and there they are part of the source address: hence `8.0` and `86dd`.
     pub(crate) fn outside(self) -> IpAddr {
         self.address("8.0.7.7", "2001:db8:86dd::7")

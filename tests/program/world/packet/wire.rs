@@ -1,0 +1,144 @@
+//! A packet as it stands on the wire. Lengths and checksums are computed anew each time.
+
+use std::net::IpAddr;
+
+use etherparse::{
+    Ethernet2Header, IpFragOffset, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv4Options,
+    Ipv6Extensions, Ipv6FragmentHeader, Ipv6Header, Ipv6RawExtHeader, Ipv6RoutingExtensions,
+    PacketBuilder, TcpHeader,
+};
+
+use super::super::topology::{NODE_MAC, PEER_MAC};
+use super::{Extras, Fragment, Packet, Transport};
+
+impl Packet {
+    /// An ICMP echo request between the same addresses.
+    pub(crate) fn echo_request(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let builder = PacketBuilder::ethernet2(PEER_MAC, NODE_MAC).ip(self.ip_headers());
+        if self.source.is_ipv4() {
+            builder
+                .icmpv4_echo_request(7, 1)
+                .write(&mut bytes, &self.payload)
+                .unwrap();
+        } else {
+            builder
+                .icmpv6_echo_request(7, 1)
+                .write(&mut bytes, &self.payload)
+                .unwrap();
+        }
+        bytes
+    }
+
+    /// The packet as it stands on the wire.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let ip = self.ip_headers();
+        let transport = self.tcp_header();
+        let (source, destination) = (self.source.port(), self.destination.port());
+        let builder = match self.link {
+            Some(mac) => PacketBuilder::ethernet2(PEER_MAC, mac).ip(ip),
+            None => PacketBuilder::ip(ip),
+        };
+        match transport {
+            Some(header) => builder
+                .tcp_header(header)
+                .write(&mut bytes, &self.payload)
+                .unwrap(),
+            None => builder
+                .udp(source, destination)
+                .write(&mut bytes, &self.payload)
+                .unwrap(),
+        }
+        if self.is_unlimited {
+            self.hide_length(&mut bytes);
+        }
+        if self.transport
+            == (Transport::Udp {
+                has_checksum: false,
+            })
+        {
+            let checksum = bytes.len() - self.payload.len() - 2;
+            bytes[checksum..][..2].fill(0);
+        }
+        bytes
+    }
+
+    /// Writes the length as zero, and the header checksum accordingly.
+    fn hide_length(&self, bytes: &mut [u8]) {
+        let ip = Ethernet2Header::LEN;
+        if self.source.is_ipv6() {
+            bytes[ip + 4..][..2].fill(0);
+            return;
+        }
+        let (mut header, _) = Ipv4Header::from_slice(&bytes[ip..]).unwrap();
+        header.total_len = 0;
+        header.header_checksum = header.calc_header_checksum();
+        bytes[ip..][..header.header_len()].copy_from_slice(&header.to_bytes());
+    }
+
+    fn tcp_header(&self) -> Option<TcpHeader> {
+        let Transport::Tcp(header) = &self.transport else {
+            return None;
+        };
+        Some(TcpHeader {
+            source_port: self.source.port(),
+            destination_port: self.destination.port(),
+            ..header.clone()
+        })
+    }
+
+    fn ip_headers(&self) -> IpHeaders {
+        // Overwritten by the builder.
+        let next = IpNumber::TCP;
+        match (self.source.ip(), self.destination.ip()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let mut header =
+                    Ipv4Header::new(0, self.ttl, next, source.octets(), destination.octets())
+                        .unwrap();
+                header.options = Ipv4Options::try_from(&self.extras.v4_options[..]).unwrap();
+                header.identification = 0x4711;
+                if let Some(Fragment { offset, has_more }) = self.extras.fragment {
+                    header.fragment_offset = IpFragOffset::try_new(offset).unwrap();
+                    header.more_fragments = has_more;
+                }
+                IpHeaders::Ipv4(header, Ipv4Extensions::default())
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let header = Ipv6Header {
+                    hop_limit: self.ttl,
+                    source: source.octets(),
+                    destination: destination.octets(),
+                    ..Default::default()
+                };
+                IpHeaders::Ipv6(header, self.extras.v6_extensions(next))
+            }
+            mixed => panic!("no packet goes from {} to {}", mixed.0, mixed.1),
+        }
+    }
+}
+
+impl Extras {
+    fn v6_extensions(&self, next: IpNumber) -> Ipv6Extensions {
+        // PadN (RFC 8200, section 4.2) over six and over fourteen bytes.
+        let short = Ipv6RawExtHeader::new_raw(next, &[1, 4, 0, 0, 0, 0]).unwrap();
+        let mut long = [0; 14];
+        long[..2].copy_from_slice(&[1, 12]);
+        let long = Ipv6RawExtHeader::new_raw(next, &long).unwrap();
+        Ipv6Extensions {
+            hop_by_hop_options: self.hop_by_hop.then(|| short.clone()),
+            destination_options: self.destination_options.then_some(long),
+            routing: self.routing.map(|segments_left| Ipv6RoutingExtensions {
+                // Type 253 is for experiments (RFC 4727).
+                routing: Ipv6RawExtHeader::new_raw(next, &[253, segments_left, 0, 0, 0, 0])
+                    .unwrap(),
+                final_destination_options: None,
+            }),
+            fragment: self.fragment.map(|Fragment { offset, has_more }| {
+                let offset = IpFragOffset::try_new(offset).unwrap();
+                Ipv6FragmentHeader::new(next, offset, has_more, 0x4711_0815)
+            }),
+            ..Default::default()
+        }
+    }
+}
