@@ -125,6 +125,7 @@ impl Agent {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         let mut received = Vec::new();
+        let mut has_source = true;
         let mut retry_at = None;
         let first = network.borrow_and_update().clone();
         self.look_at_network(&first);
@@ -139,10 +140,9 @@ impl Agent {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                count = changes.recv_many(&mut received, WAITING_CHANGES) => {
-                    if count == 0 {
-                        return Err(AgentError::Ended("source"));
-                    }
+                count = changes.recv_many(&mut received, WAITING_CHANGES), if has_source => {
+                    // Its task knows the reason, and ends right after.
+                    has_source = count > 0;
                     let node = self.store.node().cloned();
                     received.drain(..).for_each(|change| self.store.apply(change));
                     if self.store.is_complete() {

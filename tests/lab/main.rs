@@ -1,3 +1,20 @@
 //! The lab tier: real sockets and real packets between nodes, pods and clients on this machine.
 
+mod bulk;
+mod cleanup;
+mod client_port;
+mod cluster;
+mod cluster_ip;
+mod command_line;
 mod ground;
+mod hairpin;
+mod host_network;
+mod life;
+mod manifests;
+mod netfilter;
+mod node_port;
+mod outside_address;
+mod refusal;
+mod restart;
+mod shape;
+mod shop;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 ///
 /// # Errors
 /// When there is none, with the command that builds it.
-pub(crate) fn find(name: &str) -> Result<PathBuf> {
+pub fn find(name: &str) -> Result<PathBuf> {
     let variable = format!("{}_BIN", name.to_uppercase().replace('-', "_"));
     if let Some(path) = env::var_os(&variable) {
         let path = PathBuf::from(path);

@@ -134,7 +134,7 @@ impl Ask {
     }
 }
 
-/// Requests without a pause.
+/// Requests one after the other, without a pause unless told.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Load(Words);
@@ -158,6 +158,11 @@ impl Load {
     /// How long each may take (2 s unless told).
     pub fn timeout(self, longest: Duration) -> Self {
         Self(self.0.with("--timeout-ms", longest.as_millis()))
+    }
+
+    /// How long every client waits after each answer: a load that leaves room for others.
+    pub fn interval(self, interval: Duration) -> Self {
+        Self(self.0.with("--interval-ms", interval.as_millis()))
     }
 
     /// Ends by itself.

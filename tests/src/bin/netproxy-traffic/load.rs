@@ -1,4 +1,4 @@
-//! `load`: requests without a pause, counted and timed.
+//! `load`: requests one after the other, counted and timed.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -39,6 +39,9 @@ pub(crate) struct Load {
     /// How long a request may take, its connection included.
     #[arg(long, default_value_t = 2000)]
     timeout_ms: u64,
+    /// How long every client waits after each answer.
+    #[arg(long, default_value_t = 0)]
+    interval_ms: u64,
 }
 
 impl Load {
@@ -52,6 +55,7 @@ impl Load {
                 tally: tally.clone(),
                 is_keep_alive: self.keep_alive,
                 longest: Duration::from_millis(self.timeout_ms),
+                interval: Duration::from_millis(self.interval_ms),
             };
             clients.spawn(client.run());
         }
@@ -84,6 +88,7 @@ struct Client {
     tally: Arc<Mutex<Tally>>,
     is_keep_alive: bool,
     longest: Duration,
+    interval: Duration,
 }
 
 impl Client {
@@ -98,6 +103,9 @@ impl Client {
                 Ok((answer, connection)) => {
                     self.count(|tally| tally.answered(answer, begin, &connection))?;
                     kept = self.is_keep_alive.then_some(connection);
+                    if !self.interval.is_zero() {
+                        sleep(self.interval).await;
+                    }
                 }
                 Err(error) => {
                     self.count(|tally| {

@@ -40,7 +40,7 @@ enum Command {
     Download(transfer::Download),
     /// Send many bytes to a server and compare hashes.
     Upload(transfer::Upload),
-    /// Get a URL without a pause, and report at the end (SIGTERM, SIGINT, or a time).
+    /// Get a URL again and again, and report at the end (SIGTERM, SIGINT, or a time).
     Load(load::Load),
     /// Hold one connection with a request every now and then, and report when it breaks or at the
     /// end (SIGTERM, SIGINT).
