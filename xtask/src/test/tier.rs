@@ -60,7 +60,15 @@ impl Tier {
                 "--lib",
                 "--bins",
             ],
-            Self::Program => &["--release", "--package=netproxy-tests", "--test=program"],
+            // The command line is run on a real datapath, too.
+            Self::Program => &[
+                "--release",
+                "--no-fail-fast",
+                "--package=netproxy-tests",
+                "--package=netproxy",
+                "--test=program",
+                "--test=command_line",
+            ],
             // The lab's own unit tests belong to it.
             Self::Lab => &[
                 "--release",
