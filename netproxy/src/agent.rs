@@ -74,14 +74,16 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     let stop = stop.child_token();
     let _guard = stop.clone().drop_guard();
     let network = node::watch(&tasks, stop.clone()).await?;
-    let datapath = Datapath::open(&datapath)?;
     let (sender, changes) = mpsc::channel(WAITING_CHANGES);
     let (health, _) = watch::channel(SourceHealth::Listing);
+    // Objects are listed while the programs are being verified.
     let source = tokio::spawn(source.run(node_name.clone(), sender, health, stop.clone()));
+    let datapath = Datapath::open(&datapath)?;
     let agent = Agent {
         store: Store::on_node(node_name),
         datapath,
         patterns: devices,
+        network: network.borrow().clone(),
         has_started: false,
         refused: BTreeSet::new(),
         retry: RETRY.0,
@@ -104,6 +106,7 @@ struct Agent {
     store: Store,
     datapath: Datapath,
     patterns: DevicePatterns,
+    network: Arc<NodeNetwork>,
     /// Whether everything has been applied once.
     has_started: bool,
     /// Services that the kernel refused.
@@ -127,8 +130,8 @@ impl Agent {
         let mut received = Vec::new();
         let mut has_source = true;
         let mut retry_at = None;
-        let first = network.borrow_and_update().clone();
-        self.look_at_network(&first);
+        self.network = network.borrow_and_update().clone();
+        self.look_at_network();
         info!("agent running; waiting for the complete lists of services, endpoints and this node");
         loop {
             let is_due = async {
@@ -147,8 +150,7 @@ impl Agent {
                     received.drain(..).for_each(|change| self.store.apply(change));
                     if self.store.is_complete() {
                         if !self.has_started || self.store.node() != node.as_ref() {
-                            let network = network.borrow().clone();
-                            self.look_at_network(&network);
+                            self.look_at_network();
                         }
                         self.bring_up_to_date();
                     }
@@ -157,8 +159,8 @@ impl Agent {
                     if outcome.is_err() {
                         return Err(AgentError::Ended("watch of the node's network"));
                     }
-                    let network = network.borrow_and_update().clone();
-                    self.look_at_network(&network);
+                    self.network = network.borrow_and_update().clone();
+                    self.look_at_network();
                 }
                 _ = expiry.tick() => self.expire_flows(),
                 _ = comparison.tick() => self.compare(),
@@ -174,13 +176,13 @@ impl Agent {
 
     /// Devices and addresses. What fails is logged and tried again with the next change or
     /// comparison.
-    fn look_at_network(&mut self, network: &NodeNetwork) {
+    fn look_at_network(&mut self) {
         let node_addresses: Vec<IpAddr> = self
             .store
             .node()
             .map(|node| node.addresses.clone())
             .unwrap_or_default();
-        let devices = node::attachments(network, &self.patterns, &node_addresses);
+        let devices = node::attachments(&self.network, &self.patterns, &node_addresses);
         if let Err(error) = self.datapath.set_devices(&devices) {
             // A device may vanish between its listing and here; then it is listed as gone next.
             warn!(%error, "a device is not served");
@@ -189,7 +191,7 @@ impl Agent {
             // The addresses of an earlier process stay in force until the Node is known.
             return;
         }
-        let own = network.node_addresses();
+        let own = self.network.node_addresses();
         let node_ports = if node_addresses.is_empty() {
             own.clone()
         } else {
@@ -215,6 +217,7 @@ impl Agent {
 
     /// Compares everything with what the kernel holds, and repairs it.
     fn compare(&mut self) {
+        self.look_at_network();
         if !self.has_started {
             return;
         }

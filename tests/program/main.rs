@@ -19,6 +19,7 @@ mod flow_life;
 mod headers;
 mod host;
 mod hostile;
+mod limits;
 mod malformed;
 mod policy;
 mod whole;

@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use aya::maps::{HashMap, Map, MapData};
 use netproxy::datapath::{
-    AttachMode, Datapath, DatapathError, DatapathOptions, FlowEntry, FlowTable, Pins, SourcePorts,
+    AttachMode, Datapath, DatapathError, DatapathOptions, FlowEntry, FlowTable, MapSize, Pins,
+    SourcePorts,
 };
 use netproxy::node::Attachment;
 use netproxy_common::flow::FlowFlags;
@@ -34,6 +35,7 @@ pub(crate) struct World {
     datapath: Option<Datapath>,
     pins: Pins,
     ports: SourcePorts,
+    map_sizes: Vec<MapSize>,
     // Last: the rest must go before the namespaces do.
     _namespace: Namespace,
 }
@@ -61,6 +63,16 @@ impl World {
 
     /// As [`Self::new`], with these source ports for whole flows.
     pub(crate) fn with_ports(ports: SourcePorts) -> Self {
+        Self::with(ports, Vec::new())
+    }
+
+    /// As [`Self::new`], with maps of these sizes.
+    pub(crate) fn with_map_sizes(sizes: &[&str]) -> Self {
+        let sizes = sizes.iter().map(|size| size.parse().unwrap()).collect();
+        Self::with(SourcePorts::default(), sizes)
+    }
+
+    fn with(ports: SourcePorts, map_sizes: Vec<MapSize>) -> Self {
         let namespace = Namespace::enter();
         topology::build();
         let mut world = Self {
@@ -68,6 +80,7 @@ impl World {
             datapath: None,
             pins: Pins::new(namespace.bpffs()),
             ports,
+            map_sizes,
             _namespace: namespace,
         };
         world.start();
@@ -104,7 +117,7 @@ impl World {
             pins: self.pins.clone(),
             attach: AttachMode::Tcx,
             ports: self.ports,
-            map_sizes: Vec::new(),
+            map_sizes: self.map_sizes.clone(),
         })?;
         let own: BTreeSet<IpAddr> = Flavour::ALL
             .iter()

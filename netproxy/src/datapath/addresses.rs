@@ -78,6 +78,8 @@ pub(super) struct Addresses {
     v4: MapData,
     v6: MapData,
     known: FxHashMap<IpAddr, Meaning>,
+    /// Addresses that the kernel refused to write; tried again with every announcement.
+    unwritten: FxHashSet<IpAddr>,
 }
 
 impl Addresses {
@@ -102,7 +104,12 @@ impl Addresses {
                 *known.entry(address).or_default().count(kind) += 1;
             }
         }
-        Ok(Self { v4, v6, known })
+        Ok(Self {
+            v4,
+            v6,
+            known,
+            unwritten: FxHashSet::default(),
+        })
     }
 
     /// Takes meanings away: to be called before the frontends go.
@@ -135,11 +142,8 @@ impl Addresses {
 
     /// Gives meanings: to be called after the frontends stand.
     pub(super) fn announce(&mut self, changes: &FrontendChanges) -> Result<(), DatapathError> {
-        let addresses: FxHashSet<_> = changes
-            .gained
-            .iter()
-            .filter_map(|(place, _)| place.address)
-            .collect();
+        let mut addresses = std::mem::take(&mut self.unwritten);
+        addresses.extend(changes.gained.iter().filter_map(|(place, _)| place.address));
         let addresses: Vec<_> = addresses.into_iter().collect();
         self.write(&addresses)
     }
@@ -185,8 +189,12 @@ impl Addresses {
     }
 
     fn write(&mut self, addresses: &[IpAddr]) -> Result<(), DatapathError> {
-        write::<Ipv4>("ADDRESSES_V4", &self.v4, addresses, &self.known)?;
-        write::<Ipv6>("ADDRESSES_V6", &self.v6, addresses, &self.known)?;
+        let outcome = write::<Ipv4>("ADDRESSES_V4", &self.v4, addresses, &self.known)
+            .and_then(|()| write::<Ipv6>("ADDRESSES_V6", &self.v6, addresses, &self.known));
+        if outcome.is_err() {
+            self.unwritten.extend(addresses);
+            return outcome;
+        }
         for address in addresses {
             if let Some(meaning) = self.known.get_mut(address) {
                 meaning.written = meaning.bits();

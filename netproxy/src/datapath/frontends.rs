@@ -68,6 +68,8 @@ pub(super) struct Frontends {
     /// The first claim is the one in force.
     claims: FxHashMap<Place, Vec<Claim>>,
     places: FxHashMap<u32, FxHashSet<Place>>,
+    /// Places whose entry the kernel refused to write or remove; tried again with every change.
+    unwritten: FxHashSet<Place>,
 }
 
 impl Frontends {
@@ -80,6 +82,7 @@ impl Frontends {
             v6,
             claims: FxHashMap::default(),
             places: FxHashMap::default(),
+            unwritten: FxHashSet::default(),
         };
         let mut found = Vec::new();
         read::<Ipv4>("FRONTENDS_V4", &frontends.v4, Family::V4, |place, claim| {
@@ -131,24 +134,24 @@ impl Frontends {
         }
         let mut changes = FrontendChanges::default();
         for (place, before) in touched {
-            let now = self
-                .claims
-                .get(&place)
-                .and_then(|claims| claims.first())
-                .copied();
+            let now = self.in_force_at(&place);
+            if now.is_none() {
+                self.claims.remove(&place);
+            }
             if before == now {
                 continue;
             }
-            if let Some(now) = now {
-                changes.put.push((place, now));
-            } else {
-                self.claims.remove(&place);
-                changes.removed.push(place);
-            }
+            self.unwritten.insert(place);
             let (before, now) = (before.map(|claim| claim.kind), now.map(|claim| claim.kind));
             if before != now {
                 changes.lost.extend(before.map(|kind| (place, kind)));
                 changes.gained.extend(now.map(|kind| (place, kind)));
+            }
+        }
+        for place in &self.unwritten {
+            match self.in_force_at(place) {
+                Some(claim) => changes.put.push((*place, claim)),
+                None => changes.removed.push(*place),
             }
         }
         changes
@@ -157,7 +160,14 @@ impl Frontends {
     /// Writes what `plan` has settled.
     pub(super) fn write(&mut self, changes: &FrontendChanges) -> Result<(), DatapathError> {
         write::<Ipv4>("FRONTENDS_V4", &self.v4, Family::V4, changes)?;
-        write::<Ipv6>("FRONTENDS_V6", &self.v6, Family::V6, changes)
+        write::<Ipv6>("FRONTENDS_V6", &self.v6, Family::V6, changes)?;
+        self.unwritten.clear();
+        Ok(())
+    }
+
+    /// The claim in force at a place.
+    fn in_force_at(&self, place: &Place) -> Option<Claim> {
+        self.claims.get(place)?.first().copied()
     }
 
     fn claim(

@@ -1,3 +1,5 @@
+//! Which devices of which nodes are attached to, and as what.
+
 use super::*;
 use crate::node::{LinkAddress, Scope};
 
