@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long an agent may take to notice that nothing comes through any more.
-const LONGEST_BLINDNESS: Duration = Duration::from_secs(60);
+const LONGEST_BLINDNESS: Duration = Duration::from_mins(1);
 /// What the agent logs then.
 const NOTICED: &str = "the API server cannot be watched";
 

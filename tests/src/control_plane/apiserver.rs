@@ -10,7 +10,7 @@ use super::{
 };
 
 /// How long it may take to end when it is told to.
-const LONGEST_END: Duration = Duration::from_secs(60);
+const LONGEST_END: Duration = Duration::from_mins(1);
 
 impl ControlPlane<'_> {
     /// Starts the API server (again) and waits until it is ready.
