@@ -173,7 +173,7 @@ pub(crate) fn await_endpoints(
     urls: &[String],
     endpoints: &[&str],
 ) -> Result<()> {
-    let wanted = endpoints.iter().copied().collect::<BTreeSet<_>>();
+    let wanted: BTreeSet<_> = endpoints.iter().copied().collect();
     for url in urls {
         let get = Get::new(url).count(REQUESTS).timeout(PATIENCE);
         let is_wanted =

@@ -24,10 +24,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 pub use self::{controllers::ENDPOINT_SLICES, objects::Replica};
-use self::{
-    credentials::{ADMIN, AGENT, Credentials},
-    tools::Tools,
-};
+use self::{credentials::Credentials, tools::Tools};
 use crate::{Lab, Process, wait_for};
 
 /// The range of the cluster IPs, IPv4.
@@ -91,20 +88,20 @@ impl<'lab> ControlPlane<'lab> {
     /// The configuration of a member of `system:masters`.
     #[must_use]
     pub fn admin_kubeconfig(&self) -> &Path {
-        self.credentials.kubeconfig(ADMIN)
+        &self.credentials.admin_kubeconfig
     }
 
     /// The configuration of the user `system:kube-proxy`, whom Kubernetes itself lets read what a
     /// proxy needs, and nothing else.
     #[must_use]
     pub fn agent_kubeconfig(&self) -> &Path {
-        self.credentials.kubeconfig(AGENT)
+        &self.credentials.agent_kubeconfig
     }
 
     /// The certificate that the API server's is signed with.
     #[must_use]
     pub fn certificate_authority(&self) -> &Path {
-        self.credentials.authority()
+        &self.credentials.authority
     }
 
     fn apiserver(&self) -> MutexGuard<'_, Option<Process>> {

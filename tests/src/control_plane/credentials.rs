@@ -18,13 +18,13 @@ use rcgen::{
 use serde_json::json;
 
 /// May do everything.
-pub(super) const ADMIN: &User = &User {
+const ADMIN: User = User {
     name: "admin",
     token: "admin-of-the-lab",
     groups: "system:masters",
 };
 /// May do what a proxy may.
-pub(super) const AGENT: &User = &User {
+const AGENT: User = User {
     name: "system:kube-proxy",
     token: "agent-of-the-lab",
     groups: "",
@@ -45,19 +45,34 @@ const SERVER_NAMES: [&str; 8] = [
 
 /// A user of the cluster.
 #[derive(Debug)]
-pub(super) struct User {
+struct User {
     name: &'static str,
     token: &'static str,
     groups: &'static str,
+}
+
+impl User {
+    /// As the API server's file of tokens has it.
+    fn line(&self) -> String {
+        let Self {
+            name,
+            token,
+            groups,
+        } = self;
+        format!("{token},{name},{name},\"{groups}\"\n")
+    }
 }
 
 /// The files of a lab's credentials.
 #[derive(Debug)]
 pub(super) struct Credentials {
     directory: PathBuf,
-    authority: PathBuf,
-    admin_kubeconfig: PathBuf,
-    agent_kubeconfig: PathBuf,
+    /// The certificate authority's certificate.
+    pub(super) authority: PathBuf,
+    /// Of [`ADMIN`].
+    pub(super) admin_kubeconfig: PathBuf,
+    /// Of [`AGENT`].
+    pub(super) agent_kubeconfig: PathBuf,
 }
 
 impl Credentials {
@@ -75,30 +90,14 @@ impl Credentials {
         let key = KeyPair::generate().context("the key of service accounts cannot be made")?;
         credentials.write("service-accounts.key", &key.serialize_pem())?;
         credentials.write("service-accounts.pub", &key.public_key_pem())?;
-        let line = |User {
-                        name,
-                        token,
-                        groups,
-                    }: &User| format!("{token},{name},{name},\"{groups}\"\n");
-        credentials.write("tokens.csv", &(line(ADMIN) + &line(AGENT)))?;
-        for user in [ADMIN, AGENT] {
-            let kubeconfig = credentials.describe(address, user);
-            write(credentials.kubeconfig(user), &kubeconfig.to_string())?;
+        credentials.write("tokens.csv", &(ADMIN.line() + &AGENT.line()))?;
+        for (path, user) in [
+            (&credentials.admin_kubeconfig, &ADMIN),
+            (&credentials.agent_kubeconfig, &AGENT),
+        ] {
+            write(path, &credentials.describe(address, user).to_string())?;
         }
         Ok(credentials)
-    }
-
-    /// The certificate authority's certificate.
-    pub(super) fn authority(&self) -> &Path {
-        &self.authority
-    }
-
-    pub(super) fn kubeconfig(&self, user: &User) -> &Path {
-        if user.token == ADMIN.token {
-            &self.admin_kubeconfig
-        } else {
-            &self.agent_kubeconfig
-        }
     }
 
     /// The API server's arguments that name the files.
