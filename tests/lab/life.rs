@@ -19,6 +19,9 @@ fn a_new_pod_is_served_as_client_and_as_endpoint() -> Result<()> {
         cluster.hold(|| {
             let late = cluster.lab.node("a")?.add_pod("late")?;
             for door in shop.far.at_cluster_ips() {
+                // Its device may be attached a moment after its first packet.
+                let first = || late.get(&door.url(), 1)?.all_answered().map(|_| true);
+                wait_until("the new pod is served", LONGEST, first)?;
                 door.is_answered_by(&late, &shop.far.endpoints, 3)?;
             }
 
