@@ -25,11 +25,11 @@ pub(crate) fn show(stage: &Stage<'_>) -> String {
     let shell = namespace("shell");
     let edit = match stage.objects() {
         Objects::Directory(directory) => format!(
-            "sed -i '/10.244.1/d' {}/web.yaml\n      now only web-3 answers; the change is in force at once",
+            "sed -i '/10.244.1/d' {}/web.yaml\n      now only web-3 answers; the change is in force in a moment",
             directory.display()
         ),
         Objects::Server(server) => format!(
-            "{} -n shop delete endpointslice web-ipv6\n      now nobody answers over IPv6; the change is in force at once",
+            "{} -n shop delete endpointslice web-ipv6\n      now nobody answers over IPv6; the change is in force in a moment",
             server.kubectl_command()
         ),
     };

@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use netproxy_lab::Lab;
 
+use crate::call::CallResult;
 use crate::stage::Stage;
 
 /// The lab's name: its namespaces are `np-demo-…`.
@@ -42,31 +43,34 @@ enum Source {
     Kubernetes,
 }
 
-fn main() -> Result<ExitCode> {
-    let Arguments { keep, down, source } = Arguments::parse();
-    if down {
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.down {
         Lab::remove(NAME)?;
         println!("The demo's lab is gone.");
         return Ok(ExitCode::SUCCESS);
     }
-    let lab = stage::raise_lab(NAME)?;
-    let stage = Stage::set(&lab, source)?;
-    let results = match call::make_all(&stage) {
-        Ok(results) => results,
-        Err(error) => {
-            eprintln!("{}", stage.lab().logs());
-            return Err(error);
-        }
-    };
+    let lab = stage::raise_lab(NAME)
+        .context("one that --keep has left is removed by `cargo xtask demo --down`")?;
+    let stage = Stage::set(&lab, arguments.source);
+    let outcome = stage.and_then(|stage| call::make_all(&stage).map(|results| (stage, results)));
+    let (stage, results) = outcome.inspect_err(|_| eprintln!("{}", lab.logs()))?;
     println!("\n{}\n", table::show(&results));
-    let failed = results
-        .iter()
-        .filter(|result| result.complaint.is_some())
-        .count();
+    let is_bad = |result: &&CallResult| result.complaint.is_some();
+    let failed = results.iter().filter(is_bad).count();
     if failed > 0 {
-        eprintln!("{}", stage.lab().logs());
+        eprintln!("{}", lab.logs());
     }
-    if keep {
+    if arguments.keep {
         println!("{}\n", hints::show(&stage));
         drop(stage);
         lab.keep().context("the lab cannot be kept")?;
