@@ -5,7 +5,7 @@ use netproxy_common::{Device, DeviceKind};
 
 use crate::family::Family;
 use crate::maps::DEVICES;
-use crate::packet::Packet;
+use crate::packet::{ETHERNET, Packet, Skb};
 use crate::route;
 
 /// What is known of the device with this index.
@@ -13,6 +13,20 @@ use crate::route;
 pub(crate) fn find(ifindex: u32) -> Option<Device> {
     // SAFETY: the entry is copied at once; user space replaces entries, it does not change them.
     unsafe { DEVICES.get(&ifindex) }.copied()
+}
+
+/// Whether the packet's frame is addressed to this host. A device in promiscuous mode also shows
+/// frames for others, and a VIP is every node's: two nodes must not serve one packet. A bridge
+/// port's frames for the host carry the bridge's address.
+#[inline(never)]
+pub(crate) fn is_for_host<const L2: usize>(packet: Skb<L2>) -> bool {
+    if L2 != ETHERNET {
+        return true;
+    }
+    !packet.is_for_others()
+        || find(packet.ifindex()).is_some_and(|device| {
+            device.master != 0 && packet.destination_mac() == Some(device.mac)
+        })
 }
 
 /// Whether `client`, whose packet came in here, is on this node: the device carries a pod, and

@@ -143,6 +143,25 @@ fn a_pod_behind_a_bridge_is_on_this_node() {
 }
 
 #[test]
+fn a_frame_for_another_host_is_left_alone() {
+    let mut world = World::new();
+    for flavour in Flavour::ALL {
+        let shop = Shop::new(flavour, 1).here(flavour.local_pod(2));
+        world.serve(&[&shop]);
+        for (device, client) in [("eth0", flavour.outside()), ("pod3", flavour.local_pod(3))] {
+            for frontend in [shop.cluster_ip(), shop.vip()] {
+                let request = flavour
+                    .first(client.at(40_000), frontend)
+                    .with_mac([2, 0, 0, 0, 0, 99]);
+
+                world.ingress(device, &request).passes_untouched();
+            }
+        }
+    }
+    assert_eq!(world.flows(), []);
+}
+
+#[test]
 fn an_address_that_is_not_routed_back_to_the_pods_device_is_outside() {
     let mut world = World::new();
     for flavour in Flavour::ALL {

@@ -7,7 +7,7 @@ use netproxy_common::{AddressFlags, Counter, FlowKind};
 use super::{Verdict, open, translate};
 use crate::count::count;
 use crate::packet::{Headers, Packet as _, Parse, Skb};
-use crate::{flow, service};
+use crate::{device, flow, service};
 
 #[inline(always)]
 pub(super) fn packet<F: Parse, const L2: usize>(packet: Skb<L2>) -> Verdict {
@@ -28,6 +28,7 @@ pub(super) fn packet<F: Parse, const L2: usize>(packet: Skb<L2>) -> Verdict {
     }
     match known::<F, L2>(packet, &headers) {
         Some(verdict) => verdict,
+        None if !device::is_for_host(packet) => Verdict::PASS,
         None => open::at_ingress::<F, L2>(packet, &headers, address),
     }
 }

@@ -8,6 +8,8 @@ use super::{ETHERNET, Packet};
 
 /// EtherTypes as `__sk_buff::protocol` shows them: network byte order in a wider integer.
 pub(crate) const ETH_P_IP: u32 = 0x0800_u16.to_be() as u32;
+/// `PACKET_OTHERHOST` of uapi/linux/if_packet.h.
+const PACKET_OTHERHOST: u32 = 3;
 /// As `ETH_P_IP`.
 pub(crate) const ETH_P_IPV6: u32 = 0x86dd_u16.to_be() as u32;
 
@@ -44,6 +46,24 @@ impl<const L2: usize> Skb<L2> {
     pub(crate) fn is_from_host(self) -> bool {
         // SAFETY: as above.
         unsafe { (*self.skb).ingress_ifindex == 0 }
+    }
+
+    /// Whether its frame is addressed to another host, by the device's own address.
+    #[inline(always)]
+    pub(crate) fn is_for_others(self) -> bool {
+        // SAFETY: as above.
+        unsafe { (*self.skb).pkt_type == PACKET_OTHERHOST }
+    }
+
+    /// The destination of the Ethernet header, where there is one.
+    #[inline(always)]
+    pub(crate) fn destination_mac(self) -> Option<[u8; 6]> {
+        if L2 != ETHERNET {
+            return None;
+        }
+        let [a, b, c]: [u16; 3] = self.read(0)?;
+        let [[a, b], [c, d], [e, f]] = [a, b, c].map(u16::to_ne_bytes);
+        Some([a, b, c, d, e, f])
     }
 
     /// Overwrites the destination of the Ethernet header, where there is one.

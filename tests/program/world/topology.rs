@@ -194,8 +194,8 @@ pub(crate) fn build() {
     sysctl("ipv6/conf/all/forwarding", "1");
     ip("link set lo up
 link add eth0 address 02:00:00:00:00:01 type veth peer name wire address 02:00:00:00:00:02
-link add pod1 type veth peer name inner1
-link add pod2 type veth peer name inner2
+link add pod1 address 02:00:00:00:00:01 type veth peer name inner1
+link add pod2 address 02:00:00:00:00:01 type veth peer name inner2
 link add br0 address 02:00:00:00:00:01 type bridge
 link add pod3 type veth peer name inner3
 link set pod3 master br0
