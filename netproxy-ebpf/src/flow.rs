@@ -134,12 +134,19 @@ pub(crate) fn note<F: Family>(
     }
 }
 
-/// Whether `flow` is over and a client's packet may start it afresh.
+/// Whether the packet begins something new in the tuple of a flow that is over: the client's SYN,
+/// or the endpoint's answer to a SYN that went straight to its own address, from the port of an
+/// earlier connection through a service.
 #[inline(always)]
-pub(crate) fn is_reopened<A: Copy>(flow: &Flow<A>, protocol: u8, tcp_flags: u8) -> bool {
+pub(crate) fn is_over<A: Copy>(flow: &Flow<A>, protocol: u8, tcp_flags: u8) -> bool {
+    let beginning = if flow.has(FlowFlags::REPLY) {
+        SYN | ACK
+    } else {
+        SYN
+    };
     protocol == TCP
         && flow.state == FlowState::Closing as u8
-        && tcp_flags & (SYN | ACK | RST | FIN) == SYN
+        && tcp_flags & (SYN | ACK | RST | FIN) == beginning
 }
 
 /// The half under `key`, in whichever tier.

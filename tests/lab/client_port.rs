@@ -50,6 +50,29 @@ fn one_port_reaches_one_endpoint_through_two_addresses() -> Result<()> {
     })
 }
 
+/// The endpoint's answers to the second connection have the addresses and ports of those to the
+/// first.
+#[test]
+fn a_port_reaches_an_endpoint_through_a_service_and_then_directly() -> Result<()> {
+    shape::in_each(|shop| {
+        let shell = shop.shell()?;
+        for (offer, pod) in [(&shop.near, "web-a"), (&shop.far, "web-b")] {
+            let endpoint = shop.cluster.lab.pod(pod)?;
+            for door in offer.at_cluster_ips() {
+                let address = endpoint.address_like(door.http.ip());
+                let from = SocketAddr::new(shell.address_like(address), 40_005);
+
+                for url in [door.url(), netproxy_lab::url(address, 8080)] {
+                    let get = shell.get_with(&Get::new(&url).from(from))?;
+                    get.all_answered()
+                        .with_context(|| format!("{url} from {from}"))?;
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
 /// Holds that all are answered to requests from this port, by UDP and by TCP.
 fn is_answered_from(place: &dyn Place, port: u16, doors: &[Door]) -> Result<()> {
     for (number, door) in doors.iter().enumerate() {

@@ -298,6 +298,24 @@ fn a_syn_starts_a_closed_connection_afresh_where_new_ones_go() {
 }
 
 #[test]
+fn an_answer_to_a_direct_connection_from_the_port_of_a_closed_one_is_left_alone() {
+    let mut world = World::new();
+    for flavour in Flavour::TCP {
+        let connection = Connection::established(&mut world, flavour);
+        connection.client_sends(connection.segment().rst());
+        assert_eq!(connection.stage(), CLOSING);
+
+        // The client's own segments go to the endpoint's address and cross no frontend.
+        for segment in [connection.answer(), connection.answering_segment().ack()] {
+            let outcome = connection.world.egress("pod1", &segment);
+            outcome.passes_untouched();
+        }
+
+        assert_eq!(connection.world.flows(), []);
+    }
+}
+
+#[test]
 fn a_syn_does_not_disturb_a_living_connection() {
     let mut world = World::new();
     for flavour in Flavour::TCP {

@@ -37,6 +37,10 @@ pub(super) fn packet<F: Parse, const L2: usize>(packet: Skb<L2>) -> Verdict {
 #[inline(never)]
 fn known<F: Parse, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Option<Verdict> {
     let mut flow = flow::find::<F>(&headers.key)?;
+    if flow::is_over(&flow, headers.key.protocol, headers.tcp_flags) {
+        flow::forget::<F>(&headers.key, &flow);
+        return None;
+    }
     let is_reply = flow.has(FlowFlags::REPLY);
     let outcome = match (FlowKind::from_u8(flow.kind), is_reply) {
         (Some(FlowKind::Edge), true) => {
@@ -44,10 +48,6 @@ fn known<F: Parse, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Op
             translate::in_place::<F, L2>(packet, headers, &flow)
         }
         (Some(FlowKind::Host), false) => {
-            if flow::is_reopened(&flow, headers.key.protocol, headers.tcp_flags) {
-                flow::forget::<F>(&headers.key, &flow);
-                return None;
-            }
             flow::note::<F>(&headers.key, &mut flow, headers.tcp_flags);
             Ok(translate::and_redirect::<F, L2>(packet, headers, &flow))
         }

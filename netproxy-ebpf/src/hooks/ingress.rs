@@ -38,7 +38,7 @@ pub(super) fn packet<F: Parse, const L2: usize>(packet: Skb<L2>) -> Verdict {
 fn known<F: Parse, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Option<Verdict> {
     let mut flow = flow::find::<F>(&headers.key)?;
     let is_reply = flow.has(FlowFlags::REPLY);
-    if !is_reply && flow::is_reopened(&flow, headers.key.protocol, headers.tcp_flags) {
+    if flow::is_over(&flow, headers.key.protocol, headers.tcp_flags) {
         flow::forget::<F>(&headers.key, &flow);
         return None;
     }
