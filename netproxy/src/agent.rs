@@ -288,7 +288,6 @@ fn report(applied: &Applied, services: usize, took: Duration) {
         unchanged,
         removed,
         endpoints,
-        refused: _,
     } = *applied;
     let took_us = took.as_micros();
     if written + removed > 0 {

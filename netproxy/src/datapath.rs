@@ -41,7 +41,7 @@ use self::addresses::Addresses;
 use self::attach::Devices;
 use self::flow_table::InUse;
 use self::frontends::Frontends;
-use self::services::Services;
+use self::services::{Put, Services};
 use crate::model::ObjectName;
 use crate::node::Attachment;
 use crate::plan::WantedPort;
@@ -70,8 +70,6 @@ pub struct Applied {
     pub removed: usize,
     /// Endpoints in the ports written.
     pub endpoints: usize,
-    /// Service ports that could not be written for want of room.
-    pub refused: usize,
 }
 
 /// The datapath of this node.
@@ -127,12 +125,16 @@ impl Datapath {
             for port in ports {
                 match self.services.put(port) {
                     Ok((service, outcome)) => {
-                        applied.endpoints +=
-                            outcome.count(&mut applied.written, &mut applied.unchanged, port);
+                        match outcome {
+                            Put::Unchanged => applied.unchanged += 1,
+                            Put::Written => {
+                                applied.written += 1;
+                                applied.endpoints += port.range.endpoints.len();
+                            }
+                        }
                         added.push((service, port));
                     }
                     Err(error) => {
-                        applied.refused += 1;
                         first_error.get_or_insert(error);
                     }
                 }

@@ -236,13 +236,8 @@ fn write<A: Encode>(
             put.push((key, AddressFlags { bits }));
         }
     }
-    batch::update(map, &put).map_err(|error| match error.raw_os_error() {
-        Some(libc::E2BIG) => DatapathError::Full {
-            map: name,
-            entries: map.info().map_or(0, |info| info.max_entries() as usize),
-            object: format!("one of {} addresses", put.len()),
-        },
-        _ => DatapathError::map(name, "written")(error),
-    })?;
+    batch::update(map, &put).map_err(DatapathError::refused(name, map, || {
+        format!("one of {} addresses", put.len())
+    }))?;
     batch::delete(map, &gone).map_err(DatapathError::map(name, "written"))
 }

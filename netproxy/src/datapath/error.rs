@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use aya::maps::MapData;
 use thiserror::Error;
 
 /// An error of the datapath.
@@ -102,6 +103,22 @@ impl DatapathError {
             map,
             action,
             source,
+        }
+    }
+
+    /// For writing a hash map: full, or whatever else the kernel says.
+    pub(super) fn refused(
+        name: &'static str,
+        map: &MapData,
+        object: impl FnOnce() -> String,
+    ) -> impl FnOnce(io::Error) -> Self {
+        move |source| match source.raw_os_error() {
+            Some(libc::E2BIG) => Self::Full {
+                map: name,
+                entries: map.info().map_or(0, |info| info.max_entries() as usize),
+                object: object(),
+            },
+            _ => Self::map(name, "written")(source),
         }
     }
 

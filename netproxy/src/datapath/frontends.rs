@@ -324,14 +324,9 @@ where
             Some((key::<A>(place)?, value))
         })
         .collect();
-    batch::update(map, &put).map_err(|error| match error.raw_os_error() {
-        Some(libc::E2BIG) => DatapathError::Full {
-            map: name,
-            entries: map.info().map_or(0, |info| info.max_entries() as usize),
-            object: format!("one of {} new frontends", put.len()),
-        },
-        _ => DatapathError::map(name, "written")(error),
-    })
+    batch::update(map, &put).map_err(DatapathError::refused(name, map, || {
+        format!("one of {} new frontends", put.len())
+    }))
 }
 
 fn key<A: Encode>(place: &Place) -> Option<FrontendKey<A>> {

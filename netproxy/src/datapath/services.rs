@@ -60,27 +60,6 @@ pub(super) enum Put {
     Written,
 }
 
-impl Put {
-    /// Counts itself; yields the number of endpoints written.
-    pub(super) fn count(
-        self,
-        written: &mut usize,
-        unchanged: &mut usize,
-        port: &WantedPort,
-    ) -> usize {
-        match self {
-            Self::Unchanged => {
-                *unchanged += 1;
-                0
-            }
-            Self::Written => {
-                *written += 1;
-                port.range.endpoints.len()
-            }
-        }
-    }
-}
-
 /// The service ports in the kernel, and which room is free.
 #[derive(Debug)]
 pub(super) struct Services {
