@@ -39,6 +39,19 @@ counters! {
     NoEndpoint => "no_endpoint", drop: true;
     /// The traffic policy leaves no endpoint for this client.
     NoLocalEndpoint => "no_local_endpoint", drop: true;
+    /// A load-balancer VIP does not admit this client (`loadBalancerSourceRanges`).
+    SourceRange => "source_range", drop: true;
+    /// A cluster IP has no service at this port, or the packet is of a protocol without ports; the
+    /// sender is told, as often as the limit allows.
+    UnusedPort => "unused_port", drop: true;
+    /// An address of a service CIDR that is no service's.
+    UnusedAddress => "unused_address", drop: true;
+    /// A refusal (`no_endpoint`, `unused_port`) of which the sender was told by ICMP.
+    Refused => "refused", drop: false;
+    /// A refusal of which the sender was not told, as there had been too many.
+    RefusalLimited => "refusal_limited", drop: false;
+    /// A datagram flow whose endpoint no longer serves; the datagram opens a flow anew.
+    EndpointGone => "endpoint_gone", drop: false;
     /// Every source port towards the endpoint is taken.
     PortsExhausted => "ports_exhausted", drop: true;
     /// Two services chose the same endpoint for the same client address and port.

@@ -10,8 +10,8 @@ use crate::{Ipv4, Ipv6};
 pub struct Device {
     /// A [`DeviceKind`].
     pub kind: u8,
-    /// Always zero.
-    pub pad: u8,
+    /// A combination of [`DeviceFlags`].
+    pub flags: u8,
     /// Where frames for the host are addressed to (the master's for a bridge port); zero without
     /// a link layer.
     pub mac: [u8; 6],
@@ -29,6 +29,15 @@ const _: () = assert!(size_of::<Device>() == 32);
 #[cfg(feature = "user")]
 // SAFETY: `bytemuck::Pod` is derived, hence any bit pattern is valid and there is no padding.
 unsafe impl aya::Pod for Device {}
+
+/// Bits of [`Device::flags`].
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceFlags;
+
+impl DeviceFlags {
+    /// By an explicit `detectLocalMode`, what comes in here is a pod of this node.
+    pub const LOCAL_PODS: u8 = 1;
+}
 
 /// Which side of the node a device leads to.
 #[repr(u8)]

@@ -12,20 +12,26 @@
 )]
 
 pub mod address;
+pub mod affinity;
 pub mod counter;
 pub mod device;
 pub mod flow;
 pub mod frontend;
 pub mod name;
+pub mod network;
 pub mod service;
+pub mod source_range;
 
 pub use address::{AddressFlags, Be16, Ipv4, Ipv6};
+pub use affinity::{Affinity, AffinityKey};
 pub use counter::Counter;
-pub use device::{Device, DeviceKind};
+pub use device::{Device, DeviceFlags, DeviceKind};
 pub use flow::{Flow, FlowKey, FlowKind, FlowState};
 pub use frontend::{Frontend, FrontendKey, FrontendKind};
 pub use name::Name;
+pub use network::{LocalClients, Network};
 pub use service::{Endpoint, EndpointFlags, Range, RangeFlags, Service, Verdict, Window};
+pub use source_range::SourceRange;
 
 /// Version of the map layouts; part of the pin path (`/sys/fs/bpf/netproxy/v1/`).
 pub const SCHEMA_VERSION: u32 = 1;

@@ -73,6 +73,11 @@ impl RangeFlags {
     pub const EXTERNAL_LOCAL: u8 = 1;
     /// The endpoints are in `ENDPOINTS_V6`.
     pub const IPV6: u8 = 1 << 1;
+    /// Flows to cluster IPs hide the client's address.
+    pub const MASQUERADE_INTERNAL: u8 = 1 << 2;
+    /// Flows to external destinations hide the client's address, unless they are kept to local
+    /// endpoints or come from a pod of this node under `externalTrafficPolicy: Local`.
+    pub const MASQUERADE_EXTERNAL: u8 = 1 << 3;
 }
 
 /// What happens to a new flow whose window is empty.

@@ -12,6 +12,10 @@ static FIB_FLAGS: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static CSUM_IPV6_FLAG: Global<u64> = Global::new(0);
 
+/// A `LocalClients`: how pods of this node are told from other clients.
+#[unsafe(no_mangle)]
+static LOCAL_CLIENTS: Global<u32> = Global::new(0);
+
 /// The source ports of whole flows: two runs of ports, walked as one cycle.
 #[unsafe(no_mangle)]
 static PORTS_LOW_FIRST: Global<u32> = Global::new(10_240);
@@ -36,6 +40,11 @@ pub(crate) fn fib_flags() -> u32 {
 #[inline(always)]
 pub(crate) fn csum_ipv6_flag() -> u64 {
     CSUM_IPV6_FLAG.load()
+}
+
+#[inline(always)]
+pub(crate) fn local_clients() -> u32 {
+    LOCAL_CLIENTS.load()
 }
 
 /// Number of source ports.

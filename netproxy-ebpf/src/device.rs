@@ -1,12 +1,12 @@
 //! Whether a client is on this node.
 
 use netproxy_common::address::Address as _;
-use netproxy_common::{Device, DeviceKind};
+use netproxy_common::{Device, DeviceFlags, DeviceKind, LocalClients};
 
 use crate::family::Family;
 use crate::maps::DEVICES;
 use crate::packet::{ETHERNET, Packet, Skb};
-use crate::route;
+use crate::{config, networks, route};
 
 /// What is known of the device with this index.
 #[inline(always)]
@@ -27,6 +27,24 @@ pub(crate) fn is_for_host<const L2: usize>(packet: Skb<L2>) -> bool {
         || find(packet.ifindex()).is_some_and(|device| {
             device.master != 0 && packet.destination_mac() == Some(device.mac)
         })
+}
+
+/// Whether `client`, whose packet came in here, counts as a pod of this node under
+/// `externalTrafficPolicy: Local`, given whether it is one by its device and route.
+#[inline(always)]
+pub(crate) fn is_local_pod<F: Family, P: Packet>(
+    packet: P,
+    client: &F::Address,
+    is_client_local: bool,
+) -> bool {
+    let mode = config::local_clients();
+    if mode == LocalClients::Networks as u32 {
+        networks::is_local_pod::<F>(client)
+    } else if mode == LocalClients::MarkedDevices as u32 {
+        find(packet.ifindex()).is_some_and(|device| device.flags & DeviceFlags::LOCAL_PODS != 0)
+    } else {
+        mode == LocalClients::Device as u32 && is_client_local
+    }
 }
 
 /// Whether `client`, whose packet came in here, is on this node: the device carries a pod, and

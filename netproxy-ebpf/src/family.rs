@@ -4,7 +4,9 @@ use netproxy_common::address::Address;
 use netproxy_common::{Device, Ipv4, Ipv6};
 
 use crate::config;
-use crate::maps::{self, Addresses, Assured, Endpoints, Frontends, Halves, Pending, PortCursors};
+use crate::maps::{
+    self, Addresses, Assured, Endpoints, Frontends, Halves, Networks, Pending, PortCursors,
+};
 
 /// An IP family of the datapath.
 pub(crate) trait Family: 'static {
@@ -26,6 +28,8 @@ pub(crate) trait Family: 'static {
     fn pending() -> &'static Pending<Self::Address>;
     fn port_cursors() -> &'static PortCursors<Self::Address>;
     fn halves() -> &'static Halves<Self::Address>;
+    fn service_cidrs() -> &'static Networks<Self::Address>;
+    fn pod_cidrs() -> &'static Networks<Self::Address>;
 
     /// The source the kernel would use on `device`.
     fn source_of(device: &Device) -> Self::Address;
@@ -37,6 +41,18 @@ pub(crate) trait Family: 'static {
     fn complement_sum(address: &Self::Address) -> u64;
     /// The address as the words of `struct bpf_fib_lookup`.
     fn to_words(address: &Self::Address) -> [u32; 4];
+    /// Whether the bits of `address` under `mask` are those of `network`.
+    #[inline(always)]
+    fn is_in(address: &Self::Address, network: &Self::Address, mask: &Self::Address) -> bool {
+        let address = Self::to_words(address);
+        let network = Self::to_words(network);
+        let mask = Self::to_words(mask);
+        (address[0] & mask[0]) ^ network[0]
+            | (address[1] & mask[1]) ^ network[1]
+            | (address[2] & mask[2]) ^ network[2]
+            | (address[3] & mask[3]) ^ network[3]
+            == 0
+    }
     /// The inverse of `to_words`.
     fn from_words(words: [u32; 4]) -> Self::Address;
 }
@@ -65,7 +81,8 @@ impl Family for V4 {
     family_maps!(Ipv4, addresses: Addresses => ADDRESSES_V4, frontends: Frontends => FRONTENDS_V4,
         endpoints: Endpoints => ENDPOINTS_V4, assured: Assured => FLOWS_V4,
         pending: Pending => PENDING_V4, port_cursors: PortCursors => PORT_CURSORS_V4,
-        halves: Halves => HALVES_V4);
+        halves: Halves => HALVES_V4, service_cidrs: Networks => SERVICE_CIDRS_V4,
+        pod_cidrs: Networks => POD_CIDRS_V4);
 
     #[inline(always)]
     fn source_of(device: &Device) -> Ipv4 {
@@ -108,7 +125,8 @@ impl Family for V6 {
     family_maps!(Ipv6, addresses: Addresses => ADDRESSES_V6, frontends: Frontends => FRONTENDS_V6,
         endpoints: Endpoints => ENDPOINTS_V6, assured: Assured => FLOWS_V6,
         pending: Pending => PENDING_V6, port_cursors: PortCursors => PORT_CURSORS_V6,
-        halves: Halves => HALVES_V6);
+        halves: Halves => HALVES_V6, service_cidrs: Networks => SERVICE_CIDRS_V6,
+        pod_cidrs: Networks => POD_CIDRS_V6);
 
     #[inline(always)]
     fn source_of(device: &Device) -> Ipv6 {

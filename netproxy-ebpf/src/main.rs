@@ -16,6 +16,7 @@ mod flow;
 mod hooks;
 mod maps;
 mod nat;
+mod networks;
 mod packet;
 mod ports;
 mod route;

@@ -1,11 +1,12 @@
 //! Every map. Sizes are defaults; user space may override them when it creates the maps.
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
-use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
 use aya_ebpf::macros::btf_map;
+use netproxy_common::network::NETWORKS;
 use netproxy_common::{
-    AddressFlags, Device, Endpoint, Flow, FlowKey, Frontend, FrontendKey, Ipv4, Ipv6, Name, Range,
-    Service,
+    AddressFlags, Affinity, AffinityKey, Device, Endpoint, Flow, FlowKey, Frontend, FrontendKey,
+    Ipv4, Ipv6, Name, Network, Range, Service, SourceRange,
 };
 
 /// A half of a flow with its key.
@@ -25,6 +26,10 @@ pub(crate) type Assured<A> = HashMap<FlowKey<A>, Flow<A>, 524_288, GROWING>;
 pub(crate) type Pending<A> = LruHashMap<FlowKey<A>, Flow<A>, 65_536>;
 pub(crate) type Halves<A> = PerCpuArray<Half<A>, 1>;
 pub(crate) type PortCursors<A> = LruHashMap<FrontendKey<A>, u32, 16_384>;
+
+pub(crate) type Affinities<A> = LruHashMap<AffinityKey<A>, Affinity<A>, 65_536>;
+pub(crate) type Networks<A> = Array<Network<A>, NETWORKS, MMAPABLE>;
+pub(crate) type SourceRanges<A> = LpmTrie<SourceRange<A>, u32, 65_536>;
 
 /// What a destination address means: the first lookup of every packet.
 #[btf_map]
@@ -49,6 +54,27 @@ pub(crate) static RANGES: Array<Range, 98_304, MMAPABLE> = Array::new();
 pub(crate) static ENDPOINTS_V4: Endpoints<Ipv4> = Endpoints::new();
 #[btf_map]
 pub(crate) static ENDPOINTS_V6: Endpoints<Ipv6> = Endpoints::new();
+
+/// Networks that cluster IPs are taken from.
+#[btf_map]
+pub(crate) static SERVICE_CIDRS_V4: Networks<Ipv4> = Networks::new();
+#[btf_map]
+pub(crate) static SERVICE_CIDRS_V6: Networks<Ipv6> = Networks::new();
+/// Networks whose addresses count as pods of this node, under `LocalClients::Networks`.
+#[btf_map]
+pub(crate) static POD_CIDRS_V4: Networks<Ipv4> = Networks::new();
+#[btf_map]
+pub(crate) static POD_CIDRS_V6: Networks<Ipv6> = Networks::new();
+/// Networks that may reach load-balancer VIPs, by set.
+#[btf_map]
+pub(crate) static SOURCE_RANGES_V4: SourceRanges<Ipv4> = SourceRanges::new();
+#[btf_map]
+pub(crate) static SOURCE_RANGES_V6: SourceRanges<Ipv6> = SourceRanges::new();
+/// Which endpoint a client sticks to.
+#[btf_map]
+pub(crate) static AFFINITY_V4: Affinities<Ipv4> = Affinities::new();
+#[btf_map]
+pub(crate) static AFFINITY_V6: Affinities<Ipv6> = Affinities::new();
 
 /// Assured flows: nothing evicts them.
 #[btf_map]

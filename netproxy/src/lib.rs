@@ -9,5 +9,6 @@ pub mod datapath;
 pub mod model;
 pub mod node;
 pub mod plan;
+pub mod settings;
 pub mod source;
 pub mod store;

@@ -7,7 +7,7 @@ use netproxy_common::{AddressFlags, Counter, FlowKind};
 use super::{Verdict, open, translate};
 use crate::count::count;
 use crate::packet::{Headers, Packet as _, Parse, Skb};
-use crate::{device, flow, service};
+use crate::{device, flow, networks, service};
 
 #[inline(always)]
 pub(super) fn packet<F: Parse, const L2: usize>(packet: Skb<L2>) -> Verdict {
@@ -17,7 +17,10 @@ pub(super) fn packet<F: Parse, const L2: usize>(packet: Skb<L2>) -> Verdict {
         return Verdict::PASS;
     }
     let address = service::address::<F>(&headers.key.destination);
-    if address.bits == 0 || address.has(AddressFlags::LEFT_ALONE) {
+    if address.bits == 0 {
+        return unknown(&headers);
+    }
+    if address.has(AddressFlags::LEFT_ALONE) {
         return Verdict::PASS;
     }
     if headers.is_fragment {
@@ -30,6 +33,17 @@ pub(super) fn packet<F: Parse, const L2: usize>(packet: Skb<L2>) -> Verdict {
         Some(verdict) => verdict,
         None if !device::is_for_host(packet) => Verdict::PASS,
         None => open::at_ingress::<F, L2>(packet, &headers, address),
+    }
+}
+
+/// A packet to an address that means nothing here, unless cluster IPs are taken from its network:
+/// then it would go astray. A segment of a connection may be on its way through kube-proxy's rules.
+#[inline(always)]
+fn unknown<F: Parse>(headers: &Headers<F>) -> Verdict {
+    if headers.opens() && networks::is_service::<F>(&headers.key.destination) {
+        Verdict::drop(Counter::UnusedAddress)
+    } else {
+        Verdict::PASS
     }
 }
 

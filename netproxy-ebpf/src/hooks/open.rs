@@ -48,7 +48,8 @@ fn edge_or_whole<F: Family, const L2: usize>(
         return Ok(Verdict::PASS);
     };
     let is_client_local = device::is_client_local::<F, _>(packet, &headers.key.source);
-    let service = service::snapshot(&frontend, is_client_local)?;
+    let is_local_pod = device::is_local_pod::<F, _>(packet, &headers.key.source, is_client_local);
+    let service = service::snapshot(&frontend, is_local_pod)?;
     let mut flow = blank(headers, &service, packet.ifindex());
     for _ in 0..MOST_ENDPOINTS {
         let endpoint = service.choose::<F>()?;

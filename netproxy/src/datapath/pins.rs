@@ -5,8 +5,8 @@ use std::{fs, io};
 
 use aya::maps::{MapError, MapInfo, MapType};
 use netproxy_common::{
-    AddressFlags, Device, Endpoint, Flow, FlowKey, Frontend, FrontendKey, Ipv4, Ipv6, Name, Range,
-    SCHEMA_VERSION, Service,
+    AddressFlags, Device, Endpoint, Flow, FlowKey, Frontend, FrontendKey, Ipv4, Ipv6, Name,
+    Network, Range, SCHEMA_VERSION, Service,
 };
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use tracing::warn;
@@ -51,6 +51,10 @@ const SHAPES: &[Shape] = &[
     shape::<FlowKey<Ipv6>, Flow<Ipv6>>("FLOWS_V6", MapType::Hash),
     shape::<FlowKey<Ipv4>, Flow<Ipv4>>("PENDING_V4", MapType::LruHash),
     shape::<FlowKey<Ipv6>, Flow<Ipv6>>("PENDING_V6", MapType::LruHash),
+    shape::<u32, Network<Ipv4>>("SERVICE_CIDRS_V4", MapType::Array),
+    shape::<u32, Network<Ipv6>>("SERVICE_CIDRS_V6", MapType::Array),
+    shape::<u32, Network<Ipv4>>("POD_CIDRS_V4", MapType::Array),
+    shape::<u32, Network<Ipv6>>("POD_CIDRS_V6", MapType::Array),
     shape::<FrontendKey<Ipv4>, u32>("PORT_CURSORS_V4", MapType::LruHash),
     shape::<FrontendKey<Ipv6>, u32>("PORT_CURSORS_V6", MapType::LruHash),
     shape::<u32, Device>("DEVICES", MapType::Hash),

@@ -42,7 +42,7 @@ impl Attachment {
     pub fn device(&self) -> Device {
         Device {
             kind: self.kind as u8,
-            pad: 0,
+            flags: 0,
             mac: self.mac,
             master: self.master,
             source_v4: Ipv4::new(self.source_v4.octets()),

@@ -1,0 +1,89 @@
+//! What an operator may choose about which traffic is served, and how. Pure values; `cli` and the
+//! configuration file make them, the plan, the datapath and the agent act on them.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// The settings of an agent. The default is what needs no touching.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Which of this node's addresses NodePorts answer on.
+    pub node_port_addresses: NodePortAddresses,
+    /// Addresses that take the place of the Node object's (`bindAddress`), one per family at most.
+    pub node_ips: Vec<IpAddr>,
+    /// Who counts as a pod of this node under `externalTrafficPolicy: Local`.
+    pub local_pods: LocalPods,
+    /// Which clients' addresses are hidden from endpoints.
+    pub masquerade: Masquerade,
+    /// Whether `spec.externalIPs` are served (`AllowServiceExternalIPs`, KEP-5707).
+    pub serves_external_ips: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            node_port_addresses: NodePortAddresses::default(),
+            node_ips: Vec::new(),
+            local_pods: LocalPods::default(),
+            masquerade: Masquerade::default(),
+            serves_external_ips: true,
+        }
+    }
+}
+
+/// `nodePortAddresses`: the addresses that meet any of these. A family of which nothing is
+/// selected by `primary`, `all` or a network is not restricted, as in kube-proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodePortAddresses {
+    /// The Node object's addresses.
+    pub primary: bool,
+    /// 127.0.0.1 and ::1, for processes of the node.
+    pub localhost: bool,
+    /// Every address of the node.
+    pub all: bool,
+    /// Addresses of the node inside these networks.
+    pub networks: Vec<IpNet>,
+}
+
+impl Default for NodePortAddresses {
+    fn default() -> Self {
+        Self {
+            primary: true,
+            localhost: true,
+            all: false,
+            networks: Vec::new(),
+        }
+    }
+}
+
+/// How pods of this node are told from other clients (`detectLocalMode`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LocalPods {
+    /// By the device that a packet came in on, and the route back through it.
+    #[default]
+    Device,
+    /// By address: `ClusterCIDR`.
+    Networks(Vec<IpNet>),
+    /// By address, in this Node's `spec.podCIDRs`: `NodeCIDR`.
+    NodeCidrs,
+    /// By the bridge that the device is a port of: `BridgeInterface`.
+    Bridge(String),
+    /// By the beginning of the device's name: `InterfaceNamePrefix`.
+    NamePrefix(String),
+    /// Not at all: `ClusterCIDR` without one.
+    Nobody,
+}
+
+/// Which clients' addresses are hidden behind the node's although the answer would come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Masquerade {
+    /// Nobody's.
+    #[default]
+    Needed,
+    /// As kube-proxy does: those of external destinations under `externalTrafficPolicy: Cluster`,
+    /// and of clients of cluster IPs that are no pods of this node.
+    External,
+    /// Those of pods asking for cluster IPs, too: `masqueradeAll`.
+    All,
+}
