@@ -38,7 +38,7 @@ impl Default for Settings {
 pub struct NodePortAddresses {
     /// The Node object's addresses.
     pub primary: bool,
-    /// 127.0.0.1 and ::1, for processes of the node.
+    /// 127.0.0.1 and `::1`, for processes of the node.
     pub localhost: bool,
     /// Every address of the node.
     pub all: bool,
