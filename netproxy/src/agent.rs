@@ -4,6 +4,8 @@
 //! Nothing is removed before everything has been listed. Changes that arrive while others are
 //! being applied are applied together, in one pass. What could not be applied is tried again.
 
+mod surroundings;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use tracing::{debug, error, info, warn};
 use crate::datapath::{Applied, Datapath, DatapathError, DatapathOptions};
 use crate::model::{Change, Label, ObjectName};
 use crate::node::{self, DevicePatterns, NodeError, NodeNetwork};
+use crate::settings::Settings;
 use crate::source::{Source, SourceError, SourceHealth};
 use crate::store::Store;
 
@@ -42,6 +45,8 @@ pub struct AgentOptions {
     pub devices: DevicePatterns,
     /// The datapath.
     pub datapath: DatapathOptions,
+    /// What is served, and how.
+    pub settings: Settings,
 }
 
 /// Why the agent cannot go on.
@@ -68,6 +73,7 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         source,
         devices,
         datapath,
+        settings,
     } = options;
     let tasks = TaskTracker::new();
     // Tasks end with the agent, however it ends.
@@ -80,10 +86,12 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     let source = tokio::spawn(source.run(node_name.clone(), sender, health, stop.clone()));
     let datapath = Datapath::open(&datapath)?;
     let agent = Agent {
-        store: Store::on_node(node_name),
+        store: Store::on_node(node_name).with_settings(&settings),
         datapath,
+        settings,
         patterns: devices,
         network: network.borrow().clone(),
+        node_ports: None,
         has_started: false,
         refused: BTreeSet::new(),
         retry: RETRY.0,
@@ -106,7 +114,10 @@ struct Agent {
     store: Store,
     datapath: Datapath,
     patterns: DevicePatterns,
+    settings: Settings,
     network: Arc<NodeNetwork>,
+    /// The addresses that NodePorts were last made to answer on.
+    node_ports: Option<BTreeSet<IpAddr>>,
     /// Whether everything has been applied once.
     has_started: bool,
     /// Services that the kernel refused.
@@ -172,34 +183,6 @@ impl Agent {
         }
         info!("agent stopped; the datapath stays in force");
         Ok(())
-    }
-
-    /// Devices and addresses. What fails is logged and tried again with the next change or
-    /// comparison.
-    fn look_at_network(&mut self) {
-        let node_addresses: Vec<IpAddr> = self
-            .store
-            .node()
-            .map(|node| node.addresses.clone())
-            .unwrap_or_default();
-        let devices = node::attachments(&self.network, &self.patterns, &node_addresses);
-        if let Err(error) = self.datapath.set_devices(&devices) {
-            // A device may vanish between its listing and here; then it is listed as gone next.
-            warn!(%error, "a device is not served");
-        }
-        if !self.store.is_complete() {
-            // The addresses of an earlier process stay in force until the Node is known.
-            return;
-        }
-        let own = self.network.node_addresses();
-        let node_ports = if node_addresses.is_empty() {
-            own.clone()
-        } else {
-            node_addresses.into_iter().collect()
-        };
-        if let Err(error) = self.datapath.set_node_addresses(&own, &node_ports) {
-            error!(%error, "NodePorts may not answer on every address");
-        }
     }
 
     /// Applies what has changed; the first time, everything, and removes what is not wanted.

@@ -33,7 +33,8 @@ impl Default for Settings {
 }
 
 /// `nodePortAddresses`: the addresses that meet any of these. A family of which nothing is
-/// selected by `primary`, `all` or a network is not restricted, as in kube-proxy.
+/// selected by `primary`, `all` or a network is not restricted, as in kube-proxy, unless
+/// `localhost` is all there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodePortAddresses {
     /// The Node object's addresses.

@@ -13,13 +13,15 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::mem;
+use std::net::IpAddr;
 
 use rustc_hash::FxHashMap;
 
 use self::group::Group;
 use self::last_known::LastKnown;
 use crate::model::{Change, Endpoint, EndpointSlice, Label, Node, ObjectName, Service};
-use crate::plan::{NodeView, WantedPort, plan_service};
+use crate::plan::{NodeView, WantedPort, node_ips, plan_service};
+use crate::settings::Settings;
 
 /// Services, the slices of each, and this node's Node.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub struct Store {
     last_known: LastKnown,
     node: Option<Box<Node>>,
     view: NodeView,
+    /// Configured addresses that take the place of the Node's.
+    node_ips: Vec<IpAddr>,
     dirty: BTreeSet<ObjectName>,
     is_complete: bool,
 }
@@ -51,13 +55,21 @@ impl Store {
             owners: FxHashMap::default(),
             last_known: LastKnown::default(),
             node: None,
-            view: NodeView {
-                name: name.into(),
-                zone: None,
-            },
+            view: NodeView::named(name),
+            node_ips: Vec::new(),
             dirty: BTreeSet::new(),
             is_complete: false,
         }
+    }
+
+    /// Plans are made by `settings`.
+    #[must_use]
+    pub fn with_settings(mut self, settings: &Settings) -> Self {
+        self.view.masquerade = settings.masquerade;
+        self.view.serves_external_ips = settings.serves_external_ips;
+        self.node_ips.clone_from(&settings.node_ips);
+        self.view.ips = self.node_ips.clone();
+        self
     }
 
     /// Takes in one change.
@@ -174,6 +186,8 @@ impl Store {
                 .as_ref()
                 .map_or_else(|| self.view.name.clone(), |node| node.name.clone()),
             zone: node.as_ref().and_then(|node| node.zone.clone()),
+            ips: node_ips(&self.node_ips, node.as_deref()),
+            ..self.view.clone()
         };
         self.node = node;
         if self.view != view {

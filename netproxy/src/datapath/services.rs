@@ -359,6 +359,8 @@ fn header(id: u32, base: u32, port: &WantedPort) -> Range {
         is_external_local,
         affinity_s,
         source_ranges: _,
+        masquerades_internal,
+        masquerades_external,
     } = &port.range;
     let mut flags = 0;
     if *is_external_local {
@@ -366,6 +368,12 @@ fn header(id: u32, base: u32, port: &WantedPort) -> Range {
     }
     if port.key.family == Family::V6 {
         flags |= RangeFlags::IPV6;
+    }
+    if *masquerades_internal {
+        flags |= RangeFlags::MASQUERADE_INTERNAL;
+    }
+    if *masquerades_external {
+        flags |= RangeFlags::MASQUERADE_EXTERNAL;
     }
     Range {
         base,

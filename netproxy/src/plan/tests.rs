@@ -2,7 +2,9 @@
 //! read a window as endpoint names.
 
 mod categorise;
+mod external;
 mod merge;
+mod node_ports;
 mod ports;
 mod reference;
 
@@ -19,8 +21,8 @@ use crate::model::{
 /// The node that all tests plan for, in zone `a`.
 fn this_node() -> NodeView {
     NodeView {
-        name: "this".into(),
         zone: Some("a".into()),
+        ..NodeView::named("this")
     }
 }
 

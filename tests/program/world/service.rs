@@ -136,10 +136,7 @@ impl Shop {
             endpoints: self.endpoints.clone(),
             triggered_unix_ns: None,
         };
-        let node = NodeView {
-            name: Label::from(HERE),
-            zone: None,
-        };
+        let node = NodeView::named(HERE);
         (self.name(), plan_service(&self.service, &[&slice], &node))
     }
 }

@@ -1,0 +1,48 @@
+//! What the node's devices and addresses mean for the datapath.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use tracing::{error, info, warn};
+
+use super::Agent;
+use crate::node;
+use crate::plan::{node_ips, node_port_addresses};
+
+impl Agent {
+    /// Devices and addresses. What fails is logged and tried again with the next change or
+    /// comparison.
+    pub(super) fn look_at_network(&mut self) {
+        let node_ips = node_ips(&self.settings.node_ips, self.store.node());
+        let devices = node::attachments(&self.network, &self.patterns, &node_ips);
+        if let Err(error) = self.datapath.set_devices(&devices) {
+            // A device may vanish between its listing and here; then it is listed as gone next.
+            warn!(%error, "a device is not served");
+        }
+        // The addresses of an earlier process stay in force until the Node is known.
+        if self.store.is_complete() {
+            self.set_addresses(&node_ips);
+        }
+    }
+
+    fn set_addresses(&mut self, node_ips: &[IpAddr]) {
+        let own = self.network.node_addresses();
+        let selected = node_port_addresses(&self.settings.node_port_addresses, node_ips, &own);
+        if let Err(error) = self.datapath.set_node_addresses(&own, &selected) {
+            error!(%error, "NodePorts may not answer on every address");
+        }
+        self.report_node_ports(selected);
+    }
+
+    fn report_node_ports(&mut self, selected: BTreeSet<IpAddr>) {
+        if self.node_ports.as_ref() == Some(&selected) {
+            return;
+        }
+        if selected.is_empty() {
+            warn!("NodePorts answer on no address of this node: none is among nodePortAddresses");
+        } else {
+            info!(addresses = ?selected, "NodePorts answer");
+        }
+        self.node_ports = Some(selected);
+    }
+}
