@@ -11,10 +11,11 @@ mod last_known;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
 use self::group::Group;
@@ -33,6 +34,7 @@ pub struct Store {
     last_known: LastKnown,
     node: Option<Box<Node>>,
     view: NodeView,
+    service_cidrs: BTreeMap<Label, Vec<IpNet>>,
     /// Configured addresses that take the place of the Node's.
     node_ips: Vec<IpAddr>,
     dirty: BTreeSet<ObjectName>,
@@ -57,6 +59,7 @@ impl Store {
             node: None,
             view: NodeView::named(name),
             node_ips: Vec::new(),
+            service_cidrs: BTreeMap::new(),
             dirty: BTreeSet::new(),
             is_complete: false,
         }
@@ -78,6 +81,12 @@ impl Store {
             Change::Service(name, service) => self.apply_service(name, service),
             Change::Slice(name, slice) => self.apply_slice(name, slice),
             Change::Node(node) => self.apply_node(node),
+            Change::ServiceCidr(name, Some(networks)) => {
+                self.service_cidrs.insert(name, networks);
+            }
+            Change::ServiceCidr(name, None) => {
+                self.service_cidrs.remove(&name);
+            }
             Change::Listed => self.is_complete = true,
         }
     }
@@ -133,6 +142,11 @@ impl Store {
             .filter(|group| group.service.is_some())
             .flat_map(Group::slices)
             .flat_map(|slice| &slice.endpoints)
+    }
+
+    /// The networks that cluster IPs are taken from, in the order of their objects' names.
+    pub fn service_cidrs(&self) -> impl Iterator<Item = IpNet> {
+        self.service_cidrs.values().flatten().copied()
     }
 
     /// This node's Node, if there is one.

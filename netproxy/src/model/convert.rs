@@ -9,6 +9,7 @@ mod endpoint_slice;
 mod interner;
 mod node;
 mod service;
+mod service_cidr;
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ pub use self::endpoint_slice::endpoint_slice;
 pub use self::interner::Interner;
 pub use self::node::node;
 pub use self::service::service;
+pub use self::service_cidr::service_cidr;
 use super::{ObjectName, Protocol};
 
 /// The namespace of an object that names none.
