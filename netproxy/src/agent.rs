@@ -84,7 +84,7 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     let (health, _) = watch::channel(SourceHealth::Listing);
     // Objects are listed while the programs are being verified.
     let source = tokio::spawn(source.run(node_name.clone(), sender, health, stop.clone()));
-    let datapath = Datapath::open(&datapath)?;
+    let datapath = Datapath::open(&datapath, settings.local_pods.clients())?;
     let agent = Agent {
         store: Store::on_node(node_name).with_settings(&settings),
         datapath,
@@ -195,6 +195,8 @@ impl Agent {
         }
         if !names.is_empty() {
             self.apply(names);
+        } else if self.refused.is_empty() {
+            self.set_service_cidrs();
         }
     }
 
@@ -228,6 +230,7 @@ impl Agent {
         match self.datapath.apply(&wanted) {
             Ok(applied) => {
                 self.retry = RETRY.0;
+                self.set_service_cidrs();
                 report(&applied, names.len(), began.elapsed());
                 applied
             }

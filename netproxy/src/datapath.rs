@@ -13,10 +13,12 @@ mod encode;
 mod error;
 mod flow_table;
 mod frontends;
+mod grace;
 mod load;
 mod map_size;
 mod mapped;
 mod names;
+mod networks;
 mod pins;
 mod ranges;
 mod service_ids;
@@ -25,6 +27,9 @@ mod view;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netproxy_common::LocalClients;
 
 pub use self::attach::AttachMode;
 pub use self::counters::Counters;
@@ -41,6 +46,7 @@ use self::addresses::Addresses;
 use self::attach::Devices;
 use self::flow_table::InUse;
 use self::frontends::Frontends;
+use self::networks::Networks;
 use self::services::{Put, Services};
 use crate::model::ObjectName;
 use crate::node::Attachment;
@@ -78,25 +84,34 @@ pub struct Datapath {
     services: Services,
     frontends: Frontends,
     addresses: Addresses,
+    service_cidrs: Networks,
+    pod_cidrs: Networks,
     devices: Devices,
     flows: FlowTable,
 }
 
 impl Datapath {
     /// Loads the programs, creates or adopts the pinned maps, and reads back what they hold.
-    /// Nothing that is in force changes.
-    pub fn open(options: &DatapathOptions) -> Result<Self, DatapathError> {
-        let mut loaded = load::load(options)?;
+    /// Nothing that is in force changes. Local clients are told as `local_clients` says.
+    pub fn open(
+        options: &DatapathOptions,
+        local_clients: LocalClients,
+    ) -> Result<Self, DatapathError> {
+        let mut loaded = load::load(options, local_clients)?;
         let flows = FlowTable::open(&options.pins)?;
         let carried = flows.in_use()?.services;
         let services = Services::adopt(&mut loaded, &carried)?;
         let frontends = Frontends::adopt(&mut loaded)?;
         let addresses = Addresses::adopt(&mut loaded, &frontends)?;
+        let service_cidrs = Networks::adopt(&mut loaded, ["SERVICE_CIDRS_V4", "SERVICE_CIDRS_V6"])?;
+        let pod_cidrs = Networks::adopt(&mut loaded, ["POD_CIDRS_V4", "POD_CIDRS_V6"])?;
         let devices = Devices::adopt(loaded, &options.pins, options.attach)?;
         Ok(Self {
             services,
             frontends,
             addresses,
+            service_cidrs,
+            pod_cidrs,
             devices,
             flows,
         })
@@ -173,6 +188,17 @@ impl Datapath {
         node_ports: &BTreeSet<IpAddr>,
     ) -> Result<(), DatapathError> {
         self.addresses.set_node(own, node_ports)
+    }
+
+    /// Takes note of the networks that cluster IPs are taken from: what is in them and no
+    /// service's is dropped, so the services must be in force before.
+    pub fn set_service_cidrs(&mut self, networks: &[IpNet]) -> Result<(), DatapathError> {
+        self.service_cidrs.set(networks)
+    }
+
+    /// Takes note of the networks of this node's pods, under [`LocalClients::Networks`].
+    pub fn set_pod_cidrs(&mut self, networks: &[IpNet]) -> Result<(), DatapathError> {
+        self.pod_cidrs.set(networks)
     }
 
     /// Attaches to these devices, and lets go of all others.

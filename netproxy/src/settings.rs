@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use netproxy_common::LocalClients;
 
 /// The settings of an agent. The default is what needs no touching.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +75,19 @@ pub enum LocalPods {
     NamePrefix(String),
     /// Not at all: `ClusterCIDR` without one.
     Nobody,
+}
+
+impl LocalPods {
+    /// What the programs go by.
+    #[must_use]
+    pub const fn clients(&self) -> LocalClients {
+        match self {
+            Self::Device => LocalClients::Device,
+            Self::Networks(_) | Self::NodeCidrs => LocalClients::Networks,
+            Self::Bridge(_) | Self::NamePrefix(_) => LocalClients::MarkedDevices,
+            Self::Nobody => LocalClients::Nobody,
+        }
+    }
 }
 
 /// Which clients' addresses are hidden behind the node's although the answer would come back.

@@ -8,20 +8,51 @@ use tracing::{error, info, warn};
 use super::Agent;
 use crate::node;
 use crate::plan::{node_ips, node_port_addresses};
+use crate::settings::LocalPods;
 
 impl Agent {
     /// Devices and addresses. What fails is logged and tried again with the next change or
     /// comparison.
     pub(super) fn look_at_network(&mut self) {
         let node_ips = node_ips(&self.settings.node_ips, self.store.node());
-        let devices = node::attachments(&self.network, &self.patterns, &node_ips);
+        let devices = node::attachments(
+            &self.network,
+            &self.patterns,
+            &node_ips,
+            &self.settings.local_pods,
+        );
         if let Err(error) = self.datapath.set_devices(&devices) {
             // A device may vanish between its listing and here; then it is listed as gone next.
             warn!(%error, "a device is not served");
         }
-        // The addresses of an earlier process stay in force until the Node is known.
+        // What an earlier process knew stays in force until the Node is known.
         if self.store.is_complete() {
             self.set_addresses(&node_ips);
+            self.set_pod_cidrs();
+        }
+    }
+
+    /// What cluster IPs are taken from. Addresses of services are to be in force before, or they
+    /// would be dropped like those that are nobody's.
+    pub(super) fn set_service_cidrs(&mut self) {
+        let networks: Vec<_> = self.store.service_cidrs().collect();
+        if let Err(error) = self.datapath.set_service_cidrs(&networks) {
+            error!(%error, "packets to unallocated cluster IPs are left alone");
+        }
+    }
+
+    fn set_pod_cidrs(&mut self) {
+        let node = self.store.node();
+        let networks = match &self.settings.local_pods {
+            LocalPods::Networks(networks) => &networks[..],
+            LocalPods::NodeCidrs => node.map_or(&[][..], |node| &node.pod_cidrs),
+            LocalPods::Device
+            | LocalPods::Bridge(_)
+            | LocalPods::NamePrefix(_)
+            | LocalPods::Nobody => &[],
+        };
+        if let Err(error) = self.datapath.set_pod_cidrs(networks) {
+            error!(%error, "pods of this node may be taken for clients from outside");
         }
     }
 

@@ -10,6 +10,7 @@ use netproxy_common::{Endpoint, Ipv4, Ipv6, Name, Range, RangeFlags, Service};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::encode::{self, Encode};
+use super::grace::wait_for_grace_period;
 use super::load::Loaded;
 use super::mapped::Mapped;
 use super::ranges::Ranges;
@@ -386,18 +387,5 @@ fn header(id: u32, base: u32, port: &WantedPort) -> Range {
         flags,
         affinity_s: *affinity_s,
         source_ranges: 0,
-    }
-}
-
-/// Waits until no program reads what was unpublished before: programs run under
-/// `rcu_read_lock`, and `MEMBARRIER_CMD_GLOBAL` waits for an RCU grace period.
-fn wait_for_grace_period() -> std::io::Result<()> {
-    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
-    // SAFETY: no pointers.
-    let outcome = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    if outcome == 0 {
-        Ok(())
-    } else {
-        Err(std::io::Error::last_os_error())
     }
 }
