@@ -208,7 +208,9 @@ fn options() -> Options {
 }
 
 fn object(read: Read, node_name: &str, interner: &mut Interner) -> Result<Option<Object>, String> {
-    let nameless = || "the object has no metadata.name".to_owned();
+    let nameless = || {
+        "metadata.name or metadata.namespace is missing, or none that Kubernetes admits".to_owned()
+    };
     Ok(match read {
         Read::Service(service) => {
             let name = convert::object_name(&service.metadata, interner).ok_or_else(nameless)?;

@@ -187,7 +187,10 @@ fn objects_need_a_kind_and_a_name() {
     let (line, _, reason) = broken("\n---\napiVersion: v1\nkind: Service\nmetadata: {}\n");
     assert_eq!(
         (line, reason.as_str()),
-        (1, "the object has no metadata.name")
+        (
+            1,
+            "metadata.name or metadata.namespace is missing, or none that Kubernetes admits"
+        )
     );
 }
 
