@@ -208,9 +208,17 @@ impl Agent {
         }
         let mut names = self.datapath.service_names();
         names.extend(self.store.services().map(|service| service.name.clone()));
+        let source_ranges = self
+            .datapath
+            .repair_source_ranges()
+            .unwrap_or_else(|error| {
+                error!(%error, "source ranges cannot be compared");
+                0
+            });
         let Applied {
             written, removed, ..
         } = self.apply(names);
+        let removed = removed + source_ranges;
         if written + removed > 0 {
             warn!(
                 written,

@@ -10,10 +10,12 @@ mod attach;
 mod batch;
 mod counters;
 mod encode;
+mod entry;
 mod error;
 mod flow_table;
 mod frontends;
 mod grace;
+mod header;
 mod load;
 mod map_size;
 mod mapped;
@@ -23,6 +25,7 @@ mod pins;
 mod ranges;
 mod service_ids;
 mod services;
+mod source_ranges;
 mod view;
 
 use std::collections::BTreeSet;
@@ -33,13 +36,14 @@ use netproxy_common::LocalClients;
 
 pub use self::attach::AttachMode;
 pub use self::counters::Counters;
+pub use self::entry::{EndpointEntry, ServiceEntry};
 pub use self::error::DatapathError;
 pub use self::flow_table::{FlowEntry, FlowTable};
 pub use self::frontends::FrontendEntry;
 pub use self::load::SourcePorts;
 pub use self::map_size::{MapSize, MapSizeError};
 pub use self::pins::{Pins, Removed};
-pub use self::services::{EndpointEntry, ServiceEntry};
+
 pub use self::view::View;
 
 use self::addresses::Addresses;
@@ -175,6 +179,12 @@ impl Datapath {
         first_error.map_or(Ok(applied), Err)
     }
 
+    /// Makes the maps hold the source ranges that the services have; yields how many entries did
+    /// not stand there, or stood there in vain.
+    pub fn repair_source_ranges(&mut self) -> Result<usize, DatapathError> {
+        self.services.repair_sources()
+    }
+
     /// The services that the maps hold, for finding what is no longer wanted after a restart.
     #[must_use]
     pub fn service_names(&self) -> BTreeSet<ObjectName> {
@@ -210,7 +220,7 @@ impl Datapath {
     }
 
     /// Removes flows past their deadline, and frees what no flow refers to any more: ids of services
-    /// that are gone, addresses that linger.
+    /// that are gone, addresses that linger, source ranges.
     /// Yields how many halves were removed.
     pub fn expire_flows(&mut self) -> Result<usize, DatapathError> {
         let mut in_use = InUse::default();
@@ -219,6 +229,7 @@ impl Datapath {
         if self.addresses.linger() {
             self.addresses.forget_but(&in_use.frontends)?;
         }
+        self.services.forget_sources()?;
         Ok(expired)
     }
 }

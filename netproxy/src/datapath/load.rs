@@ -144,6 +144,7 @@ impl Loaded {
                 Map::Array(data)
                 | Map::HashMap(data)
                 | Map::LruHashMap(data)
+                | Map::LpmTrie(data)
                 | Map::PerCpuArray(data),
             ) => Ok(data),
             _ => Err(DatapathError::Load {
