@@ -3,32 +3,29 @@
 mod field_flags;
 mod kube_proxy;
 mod own;
+mod this_node;
 
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use netproxy::agent::{self, AgentOptions};
-use netproxy::check::{self, CheckOptions, Level};
 use netproxy::config::{ConfigFile, Configuration, Notices, OwnSettings, Watch};
-use netproxy::datapath::{DatapathOptions, Pins, SourcePorts};
+use netproxy::datapath::{DatapathOptions, Pins};
 use netproxy::node::DevicePatterns;
 use netproxy::settings::Settings;
 use netproxy::source::{KubernetesOptions, Source};
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use self::kube_proxy::KubeProxyArgs;
 use self::own::OwnArgs;
+use self::this_node::{host_name, look_around, source_ports};
 use super::cleanup::clean_up;
 use super::log::{LogArgs, LogWish};
 use super::table::Listing;
-
-/// The API server's default for `--service-node-port-range`.
-const NODE_PORTS: RangeInclusive<u16> = 30_000..=32_767;
 
 const DETAILS: &str = "\
 It takes kube-proxy's flags and its configuration file, so that it can stand where kube-proxy did.
@@ -70,16 +67,16 @@ impl RunArgs {
             info!(file = %path.display(), "configuration written");
             return Ok(());
         }
-        if self.kube_proxy.cleanup {
+        if self.kube_proxy.cleanup() {
             return clean_up(&Pins::new(bpffs), list);
         }
-        if self.kube_proxy.init_only {
+        if self.kube_proxy.init_only() {
             warn!("--init-only means nothing here: the agent needs nothing to be initialised");
             return Ok(());
         }
         let own = self.own.over(configuration.own.clone());
         look_around(bpffs, own.cgroup.as_deref());
-        let options = options(bpffs, self.kube_proxy.server, configuration, own)?;
+        let options = options(bpffs, self.kube_proxy.server(), configuration, own)?;
         // One thread for the agent's own task, one for what waits on the network.
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -181,38 +178,6 @@ fn tell(notices: &Notices) {
     }
 }
 
-/// Says what `netproxy check` would find wrong; nothing of it stops the agent by itself.
-fn look_around(bpffs: &Path, cgroup: Option<&Path>) {
-    let options = CheckOptions {
-        bpffs: bpffs.to_owned(),
-        cgroup: cgroup.map(Path::to_owned),
-        ..CheckOptions::default()
-    };
-    for finding in check::run(&options) {
-        let remedy = finding.remedy.as_deref().unwrap_or_default();
-        match finding.level {
-            Level::Problem => error!(remedy, "{}: {}", finding.subject, finding.found),
-            Level::Warning => warn!(remedy, "{}: {}", finding.subject, finding.found),
-            Level::Ok | Level::Note => {}
-        }
-    }
-}
-
-/// This host's name, as kube-proxy would have it.
-fn host_name() -> anyhow::Result<String> {
-    let name = nix::unistd::gethostname()
-        .context("this host's name cannot be read; name the node with --hostname-override")?;
-    let name = name
-        .to_str()
-        .context("this host's name is not UTF-8; name the node with --hostname-override")?
-        .trim()
-        .to_lowercase();
-    if name.is_empty() {
-        bail!("the node has no name; name it with --hostname-override");
-    }
-    Ok(name)
-}
-
 fn source(
     source: Option<Source>,
     kubeconfig: Option<PathBuf>,
@@ -227,18 +192,4 @@ fn source(
         }
         Some(Source::Manifests(directory)) => Source::Manifests(directory),
     })
-}
-
-fn source_ports() -> anyhow::Result<SourcePorts> {
-    let runs = check::read_free_source_ports(Path::new("/proc"), &NODE_PORTS)
-        .map_err(anyhow::Error::msg)
-        .context("the ports that this host hands out cannot be read")?;
-    if runs.is_empty() {
-        bail!(
-            "no source ports are left above 10240 beside net.ipv4.ip_local_port_range and the \
-             NodePorts; make the former smaller, for example with \
-             `sysctl -w net.ipv4.ip_local_port_range='32768 60999'`"
-        );
-    }
-    Ok(SourcePorts::longest(&runs))
 }

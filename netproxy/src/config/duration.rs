@@ -94,9 +94,7 @@ fn first_part(text: &str) -> Option<(u64, &str)> {
     if whole.is_empty() && fraction.is_empty() {
         return None;
     }
-    let (unit, unit_ns) = UNITS
-        .iter()
-        .find(|(unit, _)| rest.starts_with(unit) && !rest.starts_with("min"))?;
+    let (unit, unit_ns) = UNITS.iter().find(|(unit, _)| rest.starts_with(unit))?;
     let whole: u64 = if whole.is_empty() {
         0
     } else {

@@ -65,7 +65,24 @@ pub struct Logging {
     pub flush_frequency: Value,
     pub verbosity: i32,
     pub vmodule: Value,
-    pub options: Value,
+    pub options: LogOptions,
+}
+
+/// `logging.options`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LogOptions {
+    pub text: LogOutput,
+    pub json: LogOutput,
+}
+
+/// `logging.options.text` and `logging.options.json`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LogOutput {
+    pub split_stream: bool,
+    /// A quantity, as text or number.
+    pub info_buffer_size: Value,
 }
 
 /// `iptables`.
@@ -263,7 +280,16 @@ impl Default for Logging {
             flush_frequency: "5s".into(),
             verbosity: 0,
             vmodule: Value::Array(Vec::new()),
-            options: Value::Object(serde_json::Map::new()),
+            options: LogOptions::default(),
+        }
+    }
+}
+
+impl Default for LogOutput {
+    fn default() -> Self {
+        Self {
+            split_stream: false,
+            info_buffer_size: "0".into(),
         }
     }
 }

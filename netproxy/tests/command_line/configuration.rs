@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::node::{Node, command, text};
@@ -212,6 +213,16 @@ fn what_means_nothing_here_is_one_warning() {
     ] {
         assert!(warnings[0].contains(name), "{said}");
     }
+}
+
+#[test]
+fn the_log_is_as_kube_proxys_flags_want_it_unless_netproxys_do() {
+    let (json, _) = outcome("--init-only=true --logging-format json -v=4");
+    let (text, _) = outcome("--init-only --logging-format json --log-format text");
+
+    let line: Value = serde_json::from_str(json.trim()).unwrap();
+    assert_eq!(line["level"], "WARN");
+    assert!(text.contains(" WARN "), "{text}");
 }
 
 #[test]

@@ -26,12 +26,24 @@ pub(super) struct KubeProxyArgs {
     pub(super) write_config_to: Option<PathBuf>,
 
     /// Do what `netproxy cleanup` does, and end
-    #[arg(long)]
-    pub(super) cleanup: bool,
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    cleanup: Option<bool>,
 
     /// End at once: nothing has to be initialised before the agent starts
-    #[arg(long)]
-    pub(super) init_only: bool,
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    init_only: Option<bool>,
 
     /// Address of the API server in place of the configured one, for example
     /// `https://10.0.0.10:6443`; it must not depend on the services that are to be served
@@ -41,7 +53,7 @@ pub(super) struct KubeProxyArgs {
         value_name = "URL",
         env = "NETPROXY_SERVER"
     )]
-    pub(super) server: Option<String>,
+    server: Option<String>,
 
     #[command(flatten)]
     fields: FieldFlags,
@@ -59,6 +71,21 @@ impl KubeProxyArgs {
     /// The configuration file, if there is one.
     pub(super) fn file(&self) -> Result<Option<ConfigFile>, ConfigError> {
         self.config.as_deref().map(ConfigFile::read).transpose()
+    }
+
+    /// Whether to clean up, and nothing else.
+    pub(super) fn cleanup(&self) -> bool {
+        self.cleanup == Some(true)
+    }
+
+    /// Whether to initialise, and nothing else.
+    pub(super) fn init_only(&self) -> bool {
+        self.init_only == Some(true)
+    }
+
+    /// The API server's address; an empty one is none, as in kube-proxy.
+    pub(super) fn server(self) -> Option<String> {
+        self.server.filter(|server| !server.is_empty())
     }
 
     /// What was given for fields.

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use serde_json::Map;
-
 use super::*;
 
 /// Fields that act, each with a setting that differs from the default, and what it takes to act.
@@ -99,11 +97,14 @@ fn sample(kind: Kind) -> &'static str {
     }
 }
 
-fn set(path: &str, value: &str) -> String {
-    match path.split_once('.') {
-        Some((section, field)) => format!("{section}: {{{field}: {value}}}\n"),
-        None => format!("{path}: {value}\n"),
-    }
+/// One field as a line of YAML.
+pub(super) fn set(path: &str, value: &str) -> String {
+    let (section, rest) = path.split_once('.').unwrap_or((path, ""));
+    let inner = rest.rsplit('.').filter(|name| !name.is_empty());
+    let value = inner.fold(value.to_owned(), |value, name| {
+        format!("{{{name}: {value}}}")
+    });
+    format!("{section}: {value}\n")
 }
 
 #[test]
@@ -151,30 +152,21 @@ fn every_field_without_a_meaning_is_named_and_makes_no_difference() {
 
 #[test]
 fn a_file_with_every_field_has_one_line_that_names_all_without_a_meaning() {
-    let mut sections: Map<String, Value> = Map::new();
+    let mut document = Document::default();
     for field in KUBE_PROXY_FIELDS {
-        let value: Value = serde_saphyr::from_str(sample(field.kind)).unwrap();
-        let place = match field.path {
-            "mode" => continue,
-            // The sample would be refused.
-            "bindAddress" | "healthzBindAddress" | "metricsBindAddress" => "192.0.2.1".into(),
-            "clusterCIDR" => "10.0.0.0/8".into(),
-            "logging.format" => "json".into(),
-            "detectLocalMode" => "BridgeInterface".into(),
-            _ => value,
+        // Samples that would be refused, and the mode, which takes a field for its own.
+        let value = match field.path {
+            "mode" => "''",
+            "bindAddress" | "healthzBindAddress" | "metricsBindAddress" => "192.0.2.1",
+            "clusterCIDR" => "10.0.0.0/8",
+            "logging.format" => "json",
+            "detectLocalMode" => "BridgeInterface",
+            _ => sample(field.kind),
         };
-        match field.path.split_once('.') {
-            None => sections.insert(field.path.to_owned(), place),
-            Some((section, name)) => {
-                let section = sections.entry(section).or_insert_with(|| Map::new().into());
-                section
-                    .as_object_mut()
-                    .unwrap()
-                    .insert(name.to_owned(), place)
-            }
-        };
+        document.set_flag(field, "any", serde_saphyr::from_str(value).unwrap());
     }
-    let text = format!("{HEAD}{}", serde_saphyr::to_string(&sections).unwrap());
+    let fields: Value = document.typed().unwrap();
+    let text = format!("{HEAD}{}", serde_saphyr::to_string(&fields).unwrap());
 
     let config = Configuration::new(Some(&file(&text).unwrap()), Vec::new()).unwrap();
 

@@ -223,10 +223,7 @@ proptest! {
         value in "[-:/.,0-9a-z\\[\\]{} ]{0,20}",
     ) {
         let path = KUBE_PROXY_FIELDS[index].path;
-        let line = match path.split_once('.') {
-            Some((section, field)) => format!("{section}:\n  {field}: {value}\n"),
-            None => format!("{path}: {value}\n"),
-        };
+        let line = fields::set(path, &value);
         if let Ok(file) = file(&format!("{HEAD}{line}")) {
             let _ = Configuration::new(Some(&file), Vec::new());
         }
