@@ -21,7 +21,7 @@ use tracing::{debug, error, info, warn};
 use crate::datapath::{Applied, Datapath, DatapathError, DatapathOptions};
 use crate::model::{Change, Label, ObjectName};
 use crate::node::{self, DevicePatterns, NodeError, NodeNetwork};
-use crate::settings::Settings;
+use crate::settings::{ServeSettings, Settings};
 use crate::source::{Source, SourceError, SourceHealth};
 use crate::store::Store;
 
@@ -45,8 +45,10 @@ pub struct AgentOptions {
     pub devices: DevicePatterns,
     /// The datapath.
     pub datapath: DatapathOptions,
-    /// What is served, and how.
+    /// Which traffic is served, and how.
     pub settings: Settings,
+    /// Where health and metrics are told.
+    pub serve: ServeSettings,
 }
 
 /// Why the agent cannot go on.
@@ -74,6 +76,7 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         devices,
         datapath,
         settings,
+        serve: _,
     } = options;
     let tasks = TaskTracker::new();
     // Tasks end with the agent, however it ends.

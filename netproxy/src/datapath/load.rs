@@ -143,8 +143,8 @@ impl Loaded {
             Some(
                 Map::Array(data)
                 | Map::HashMap(data)
-                | Map::LruHashMap(data)
                 | Map::LpmTrie(data)
+                | Map::LruHashMap(data)
                 | Map::PerCpuArray(data),
             ) => Ok(data),
             _ => Err(DatapathError::Load {
