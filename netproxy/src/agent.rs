@@ -9,17 +9,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{debug, error, info, warn};
 
 use crate::datapath::{Applied, Datapath, DatapathError, DatapathOptions};
 use crate::model::{Change, Label, ObjectName};
 use crate::node::{self, DevicePatterns, NodeError, NodeNetwork};
-use crate::source::{Source, SourceError, SourceHealth};
+use crate::serve::{self, HealthChecks, HealthPublisher, ServeError};
+use crate::settings::{ServeSettings, Settings};
+use crate::source::{Events, Source, SourceError, SourceHealth};
 use crate::store::Store;
 
 /// How many changes may wait while others are being applied.
@@ -30,6 +33,8 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
 const COMPARISON_INTERVAL: Duration = Duration::from_mins(1);
 /// How long to wait before trying again what the kernel refused, first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+/// For the events that tell why the agent ends.
+const LAST_EVENTS: Duration = Duration::from_secs(5);
 
 /// How to run the agent.
 #[derive(Clone, Debug)]
@@ -42,6 +47,10 @@ pub struct AgentOptions {
     pub devices: DevicePatterns,
     /// The datapath.
     pub datapath: DatapathOptions,
+    /// Which traffic is served, and how.
+    pub settings: Settings,
+    /// Where the agent says how it fares.
+    pub serve: ServeSettings,
 }
 
 /// Why the agent cannot go on.
@@ -56,6 +65,9 @@ pub enum AgentError {
     /// The source is configured wrongly.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// It cannot say how it fares, and may not go on without.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// A task of the agent ended by itself.
     #[error("the {0} ended without a reason; this is a bug in netproxy, please report it")]
     Ended(&'static str),
@@ -68,11 +80,22 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         source,
         devices,
         datapath,
+        settings,
+        serve,
     } = options;
     let tasks = TaskTracker::new();
     // Tasks end with the agent, however it ends.
     let stop = stop.child_token();
     let _guard = stop.clone().drop_guard();
+    let (events, told) = Events::channel();
+    let recorder = source.clone().record(node_name.clone(), told);
+    let recorder = AbortOnDropHandle::new(tokio::spawn(recorder));
+    events.tell(serve::starting_event());
+    let checks = HealthChecks::new(&settings.node_port_addresses);
+    let published = HealthPublisher::new(Timestamp::now(), checks);
+    let (fares, checks) = (published.health(), published.checks());
+    let servers = serve::run(serve, node_name.clone(), fares, checks, events);
+    let mut servers = AbortOnDropHandle::new(tokio::spawn(servers));
     let network = node::watch(&tasks, stop.clone()).await?;
     let (sender, changes) = mpsc::channel(WAITING_CHANGES);
     let (health, _) = watch::channel(SourceHealth::Listing);
@@ -84,6 +107,7 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         datapath,
         patterns: devices,
         network: network.borrow().clone(),
+        health: published,
         has_started: false,
         refused: BTreeSet::new(),
         retry: RETRY.0,
@@ -95,10 +119,18 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
             Ok(Ok(())) | Err(_) => Err(AgentError::Ended("source")),
             Ok(Err(error)) => Err(error.into()),
         },
+        ended = &mut servers => match ended {
+            Ok(Ok(())) | Err(_) => Err(AgentError::Ended("servers")),
+            Ok(Err(error)) => Err(error.into()),
+        },
     };
     stop.cancel();
     tasks.close();
     tasks.wait().await;
+    if matches!(outcome, Err(AgentError::Serve(_))) {
+        // An API server that is away must not keep it from ending.
+        let _ = timeout(LAST_EVENTS, recorder).await;
+    }
     outcome
 }
 
@@ -107,6 +139,7 @@ struct Agent {
     datapath: Datapath,
     patterns: DevicePatterns,
     network: Arc<NodeNetwork>,
+    health: HealthPublisher,
     /// Whether everything has been applied once.
     has_started: bool,
     /// Services that the kernel refused.
@@ -149,6 +182,7 @@ impl Agent {
                     let node = self.store.node().cloned();
                     received.drain(..).for_each(|change| self.store.apply(change));
                     if self.store.is_complete() {
+                        self.health.node(self.store.node());
                         if !self.has_started || self.store.node() != node.as_ref() {
                             self.look_at_network();
                         }
@@ -200,17 +234,19 @@ impl Agent {
         if let Err(error) = self.datapath.set_node_addresses(&own, &node_ports) {
             error!(%error, "NodePorts may not answer on every address");
         }
+        self.health.node_port_addresses(&node_ports);
     }
 
     /// Applies what has changed; the first time, everything, and removes what is not wanted.
     fn bring_up_to_date(&mut self) {
         let mut names: BTreeSet<ObjectName> = self.store.take_dirty().into_iter().collect();
-        if !self.has_started {
+        let is_first = !self.has_started;
+        if is_first {
             self.has_started = true;
             names.extend(self.datapath.service_names());
             names.extend(self.store.services().map(|service| service.name.clone()));
         }
-        if !names.is_empty() {
+        if is_first || !names.is_empty() {
             self.apply(names);
         }
     }
@@ -238,18 +274,27 @@ impl Agent {
     fn apply(&mut self, mut names: BTreeSet<ObjectName>) -> Applied {
         names.append(&mut self.refused);
         let began = Instant::now();
+        let services = names.iter().map(|name| self.store.service(name));
+        self.health.queued(services, began);
         let wanted: Vec<_> = names
             .iter()
             .map(|name| (name.clone(), self.store.plan(name)))
             .collect();
-        match self.datapath.apply(&wanted) {
+        let outcome = self.datapath.apply(&wanted);
+        // Also when something was refused: that of most services is in force.
+        let checks = names.iter();
+        let checks = checks.map(|name| (name.clone(), self.store.health_check(name)));
+        self.health.set_checks(checks);
+        match outcome {
             Ok(applied) => {
                 self.retry = RETRY.0;
+                self.health.updated(Timestamp::now());
                 report(&applied, names.len(), began.elapsed());
                 applied
             }
             Err(error) => {
                 self.refused = names;
+                self.health.refused(self.refused.len(), &error);
                 error!(%error, services = self.refused.len(), retry = ?self.retry, "not everything could be applied");
                 Applied::default()
             }

@@ -1,7 +1,7 @@
 //! netproxy's user space.
 //!
 //! Data flows one way: `source` (watch, manifests) -> `model` (our own small types) -> `plan`
-//! (pure: the wanted state) -> `datapath` (maps and programs).
+//! (pure: the wanted state) -> `datapath` (maps and programs). `serve` tells others how that goes.
 
 pub mod agent;
 pub mod check;
@@ -9,6 +9,7 @@ pub mod datapath;
 pub mod model;
 pub mod node;
 pub mod plan;
+pub mod serve;
 pub mod settings;
 pub mod source;
 pub mod store;

@@ -95,8 +95,11 @@ impl Store {
     /// The health check that the service wants on this node.
     #[must_use]
     pub fn health_check(&self, service: &ObjectName) -> Option<HealthCheck> {
+        let object = self.service(service)?;
+        // Most services want none: their slices are not even looked at.
+        object.health_check_node_port?;
         let slices: Vec<_> = self.slices(service).collect();
-        health_check(self.service(service)?, &slices, &self.view)
+        health_check(object, &slices, &self.view)
     }
 
     /// The service of this name.

@@ -9,6 +9,7 @@ use netproxy::agent::{self, AgentOptions};
 use netproxy::check::{self, CheckOptions, Level};
 use netproxy::datapath::{AttachMode, DatapathOptions, MapSize, Pins, SourcePorts};
 use netproxy::node::DevicePatterns;
+use netproxy::settings::{ServeSettings, Settings};
 use netproxy::source::{KubernetesOptions, Source};
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -94,6 +95,8 @@ impl RunArgs {
                 ports: source_ports()?,
                 map_sizes: args.map_sizes,
             },
+            settings: Settings::default(),
+            serve: ServeSettings::default(),
         })
     }
 }
