@@ -217,10 +217,12 @@ impl Agent {
             .map(|node| node.addresses.clone())
             .unwrap_or_default();
         let devices = node::attachments(&self.network, &self.patterns, &node_addresses);
-        if let Err(error) = self.datapath.set_devices(&devices) {
+        let outcome = self.datapath.set_devices(&devices);
+        if let Err(error) = &outcome {
             // A device may vanish between its listing and here; then it is listed as gone next.
             warn!(%error, "a device is not served");
         }
+        self.health.devices(outcome.err().as_ref());
         if !self.store.is_complete() {
             // The addresses of an earlier process stay in force until the Node is known.
             return;
@@ -231,10 +233,12 @@ impl Agent {
         } else {
             node_addresses.into_iter().collect()
         };
-        if let Err(error) = self.datapath.set_node_addresses(&own, &node_ports) {
+        let outcome = self.datapath.set_node_addresses(&own, &node_ports);
+        if let Err(error) = &outcome {
             error!(%error, "NodePorts may not answer on every address");
         }
-        self.health.node_port_addresses(&node_ports);
+        self.health
+            .node_port_addresses(&node_ports, outcome.err().as_ref());
     }
 
     /// Applies what has changed; the first time, everything, and removes what is not wanted.

@@ -24,6 +24,8 @@ pub struct Health {
     pub(super) has_synced: bool,
     /// What waits to be tried again.
     pub(super) refusal: Option<Refusal>,
+    /// What of the node's devices and addresses could not be taken over.
+    pub(super) network_faults: NetworkFaults,
 }
 
 /// The state of one family.
@@ -44,6 +46,15 @@ pub(super) struct Refusal {
     pub(super) reason: String,
 }
 
+/// What of this node's network the kernel refused, until it no longer does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct NetworkFaults {
+    /// A device is not served.
+    pub(super) device: Option<String>,
+    /// NodePorts may not answer on every address.
+    pub(super) addresses: Option<String>,
+}
+
 impl Health {
     /// Of an agent that started at `now`.
     #[must_use]
@@ -57,6 +68,7 @@ impl Health {
             is_node_eligible: true,
             has_synced: false,
             refusal: None,
+            network_faults: NetworkFaults::default(),
         }
     }
 
@@ -83,6 +95,8 @@ impl Health {
                 "{services} services are to be tried again: {reason}"
             ));
         }
+        let NetworkFaults { device, addresses } = &self.network_faults;
+        found.extend(device.iter().chain(addresses).cloned());
         for (family, health) in Family::BOTH.into_iter().zip(&self.families) {
             if let Some(waited) = health.waited(now).filter(|waited| *waited >= READY_LIMIT) {
                 let seconds = waited.as_secs();

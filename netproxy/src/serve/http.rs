@@ -1,13 +1,14 @@
 //! A small HTTP/1 server for answers that are at hand: no body is read, no answer waits.
 //!
-//! Whoever connects cannot keep much of the agent: there are few connections at a time, requests
-//! have to come soon, and no connection stays. Dropping [`serve`] closes all of them.
+//! Whoever connects cannot keep much of the agent: there are few connections at a time, of one
+//! server and of all, requests have to come soon, and no connection stays. Dropping [`serve`]
+//! closes all of them.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
@@ -19,12 +20,18 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use super::complaints::Complaints;
+
 /// Connections at a time of one server; others wait in the kernel's queue.
-const MOST_CONNECTIONS: usize = 64;
+pub(super) const MOST_CONNECTIONS: usize = 32;
+/// Connections at a time of all servers, so that other uses of file descriptors are not starved
+/// where a process has few (1024): there may be a server for each of many services.
+static SLOTS: Semaphore = Semaphore::const_new(256);
 /// Of connections that the kernel holds for us.
 const BACKLOG: i32 = 128;
 /// For the head of a request, also of the next one on the same connection.
@@ -109,16 +116,24 @@ where
     R: Fn(&Request<Incoming>) -> Answer + Clone + Send + Sync + 'static,
 {
     let mut connections = JoinSet::new();
+    let mut complaints = Complaints::new();
     loop {
         tokio::select! {
             _ = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => {
                 match accepted {
                     Ok((stream, _)) => {
-                        connections.spawn(converse(stream, respond.clone()));
+                        let slot = SLOTS.acquire().await;
+                        let conversation = converse(stream, respond.clone());
+                        connections.spawn(async move {
+                            conversation.await;
+                            drop(slot);
+                        });
                     }
                     Err(error) => {
-                        warn!(%error, "a health connection cannot be accepted");
+                        if complaints.is_due((), Instant::now()) {
+                            warn!(%error, "a connection cannot be accepted; trying again");
+                        }
                         sleep(ACCEPT_PAUSE).await;
                     }
                 }
@@ -151,6 +166,6 @@ where
         last.unwrap_or(Ok(()))
     };
     if let Err(error) = outcome {
-        debug!(%error, "a health connection ended early");
+        debug!(%error, "a connection ended early");
     }
 }

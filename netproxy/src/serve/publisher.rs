@@ -7,7 +7,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::health::{Health, Refusal};
+use super::health::{Health, NetworkFaults, Refusal};
 use super::health_checks::HealthChecks;
 use crate::model::{Family, Node, ObjectName, Service};
 use crate::plan::HealthCheck;
@@ -95,10 +95,30 @@ impl HealthPublisher {
         });
     }
 
-    /// NodePorts answer on these addresses now.
-    pub fn node_port_addresses(&self, addresses: &BTreeSet<IpAddr>) {
+    /// The node's devices are all served, or why one is not.
+    pub fn devices(&self, fault: Option<&impl ToString>) {
+        self.fault(fault, |faults| &mut faults.device);
+    }
+
+    /// NodePorts answer on these addresses now, or why one of them may not.
+    pub fn node_port_addresses(&self, addresses: &BTreeSet<IpAddr>, fault: Option<&impl ToString>) {
+        self.fault(fault, |faults| &mut faults.addresses);
         self.checks
             .send_if_modified(|checks| checks.set_addresses(addresses));
+    }
+
+    fn fault(
+        &self,
+        fault: Option<&impl ToString>,
+        place: impl FnOnce(&mut NetworkFaults) -> &mut Option<String>,
+    ) {
+        let fault = fault.map(ToString::to_string);
+        self.health.send_if_modified(|health| {
+            let place = place(&mut health.network_faults);
+            let is_changed = *place != fault;
+            *place = fault;
+            is_changed
+        });
     }
 }
 

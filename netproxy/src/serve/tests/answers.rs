@@ -1,5 +1,7 @@
 //! Bodies, status codes and headers, and what they depend on.
 
+use std::collections::BTreeSet;
+
 use http::{Request, StatusCode};
 
 use super::{LIMIT, after, body_of, node, publisher, service, start, web};
@@ -228,6 +230,31 @@ async fn readiness_ends_when_a_change_waits_for_seconds() {
         body_of(late).await,
         r#"{"ready":false,"reasons":["a change of IPv4 has waited for 4 s"]}"#
     );
+}
+
+#[tokio::test]
+async fn readiness_ends_with_a_fault_of_the_nodes_network_until_it_is_mended() {
+    let start = start();
+    let publisher = publisher(start.timestamp);
+    publisher.updated(start.timestamp);
+    let none = None::<&&str>;
+
+    publisher.devices(Some(&"device eth0: no"));
+    publisher.node_port_addresses(&BTreeSet::new(), Some(&"map ADDRESSES_V4 is full"));
+    let faulty = get("/readyz", &publisher, start);
+    publisher.devices(none);
+    let half = status("/readyz", &publisher, start);
+    publisher.node_port_addresses(&BTreeSet::new(), none);
+    let mended = status("/readyz", &publisher, start);
+
+    assert_eq!(faulty.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        body_of(faulty).await,
+        r#"{"ready":false,"reasons":["device eth0: no","map ADDRESSES_V4 is full"]}"#
+    );
+    assert_eq!([half, mended], [503, 200]);
+    // It is alive all the same.
+    assert_eq!(status("/livez", &publisher, start), 200);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{ask, publisher, start};
-use crate::serve::http::{listen, listen_widely, serve, text};
+use crate::serve::http::{MOST_CONNECTIONS, listen, listen_widely, serve, text};
 use crate::serve::{self, ServeError};
 use crate::settings::ServeSettings;
 use crate::source::{Event, Events};
@@ -101,7 +101,7 @@ async fn a_client_that_always_asks_is_let_go_after_a_minute() {
 async fn silent_clients_do_not_keep_others_out_for_ever() {
     let (address, server) = hello();
     let mut silent = Vec::new();
-    for _ in 0..64 {
+    for _ in 0..MOST_CONNECTIONS {
         silent.push(TcpStream::connect(address).await.unwrap());
     }
     let mut late = TcpStream::connect(address).await.unwrap();

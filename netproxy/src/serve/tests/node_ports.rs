@@ -44,7 +44,7 @@ impl Ground {
         };
         let ip = loopback_ip(number);
         let publisher = HealthPublisher::new(start.timestamp, HealthChecks::new(&loopback));
-        publisher.node_port_addresses(&[ip.into()].into());
+        publisher.node_port_addresses(&[ip.into()].into(), None::<&String>);
         let (events, told) = Events::channel();
         let (health, checks) = (publisher.health(), publisher.checks());
         Self {
@@ -67,6 +67,13 @@ impl Ground {
 
     fn publish(&self, service: ObjectName, check: Option<HealthCheck>) {
         self.publisher.set_checks([(service, check)].into_iter());
+    }
+
+    /// NodePorts answer at another address.
+    fn move_to(&self, ip: Ipv4Addr) {
+        let addresses = [ip.into()].into();
+        self.publisher
+            .node_port_addresses(&addresses, None::<&String>);
     }
 
     /// What the servers do `seconds` after the start.
@@ -184,7 +191,7 @@ async fn addresses_are_followed() {
     ground.follow(0).await;
 
     let next = loopback_ip(16);
-    ground.publisher.node_port_addresses(&[next.into()].into());
+    ground.move_to(next);
     ground.follow(1).await;
 
     assert!(ground.is_closed(PORT).await);
