@@ -80,7 +80,7 @@ pub enum LocalPods {
 }
 
 /// Which clients' addresses are hidden behind the node's although the answer would come back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Masquerade {
     /// Nobody's.
     #[default]
