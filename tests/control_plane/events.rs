@@ -1,13 +1,15 @@
 //! What users of the cluster are told by events, with no more rights than a proxy's.
 
 use anyhow::{Context, Result, ensure};
-use netproxy_lab::{Serve, Traffic, wait_for};
+use netproxy_lab::{AgentOptions, Serve, Traffic, wait_for};
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, LONGEST, web, with_agents};
+use crate::cluster::{Cluster, LONGEST, web, with_agents, without_agents};
 
 /// Where load balancers ask after [`web`].
 const CHECK_PORT: u16 = 32_001;
+/// Where agents say how they fare.
+const HEALTH_PORT: u16 = 10_256;
 
 /// The events with this reason about an object, as events.k8s.io/v1 has them.
 fn events(cluster: &Cluster<'_>, reason: &str, kind: &str, name: &str) -> Result<Vec<Value>> {
@@ -71,6 +73,29 @@ fn a_health_check_node_port_that_is_taken_is_told_of_the_service() -> Result<()>
         let start =
             format!("node a failed to start healthcheck \"default/web\" on port {CHECK_PORT}: ");
         ensure!(note.starts_with(&start), "{note}");
+        ensure!(told[0]["type"] == "Warning", "{:#?}", told[0]);
+        Ok(())
+    })
+}
+
+#[test]
+fn an_agent_that_may_not_go_on_without_its_health_server_tells_it_of_its_node() -> Result<()> {
+    without_agents("event-hard-fail", |cluster| {
+        let node = cluster.node("a")?;
+        node.serve(&Serve::new().http(HEALTH_PORT))?;
+        let kubeconfig = cluster.control_plane.agent_kubeconfig();
+        let options = AgentOptions::kubernetes(kubeconfig).argument("--bind-address-hard-fail");
+
+        let agent = node.start_agent(&options)?;
+
+        let status = agent.process_handle().wait(LONGEST)?;
+        let log = agent.log();
+        ensure!(status.code() == Some(1), "it ended with {status}: {log}");
+        let error = "error: the health server cannot listen at 0.0.0.0:10256";
+        ensure!(log.contains(error), "{log}");
+        // It is written before the agent ends.
+        let told = events(cluster, "FailedToStartProxierHealthcheck", "Node", "a")?;
+        ensure!(told.len() == 1, "{told:#?}");
         ensure!(told[0]["type"] == "Warning", "{:#?}", told[0]);
         Ok(())
     })

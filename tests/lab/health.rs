@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
+use ipnet::IpNet;
 use netproxy_lab::{
     AgentOptions, Cni, EndpointObject, Lab, Node, Place, Serve, ServiceObject, Traffic,
     TrafficPolicy, report::Fetched, url, wait_for, wait_until,
@@ -23,13 +24,20 @@ const CHECK_PORT: u16 = 32_001;
 
 /// Node `a` with the pods `web-1` and `web-2`, node `b` with none, and the load balancer `outside`.
 fn cluster(name: &str) -> Result<Cluster> {
+    cluster_with(name, &[])
+}
+
+/// The same, with agents that are told more.
+fn cluster_with(name: &str, arguments: &[&str]) -> Result<Cluster> {
     let lab = Lab::builder(name)
         .node("a", Cni::Bridge)
         .pod("web-1")
         .pod("web-2")
         .node("b", Cni::PointToPoint)
         .client("outside");
-    Cluster::up(lab)
+    Cluster::up_with(lab, |options| {
+        arguments.iter().fold(options, AgentOptions::argument)
+    })
 }
 
 /// A Service of type `LoadBalancer` whose nodes are asked after their endpoints.
@@ -254,5 +262,48 @@ fn the_mode_is_told_to_processes_of_the_node_only() -> Result<()> {
         let from_outside = fetch(&outside, node.ipv4().into(), METRICS_PORT, "proxyMode");
         ensure!(from_outside.is_err(), "{from_outside:?}");
         Ok(())
+    })
+}
+
+#[test]
+fn only_the_chosen_addresses_of_node_ports_answer_load_balancers() -> Result<()> {
+    // Those of the Nodes, of IPv4; and all of IPv6, of which nothing is said.
+    let cluster = cluster_with("health-chosen", &["--nodeport-addresses", "172.31.0.0/24"])?;
+    cluster.hold(|| {
+        let (outside, node) = (cluster.lab.client("outside")?, cluster.lab.node("a")?);
+        let second: IpAddr = "192.0.2.77".parse()?;
+        node.ip(&format!("addr add {second}/32 dev lo"))?;
+        outside.route_via(IpNet::from(second), &node)?;
+        let service = checked_service()?.endpoint(&cluster.lab.pod("web-1")?);
+
+        cluster.put(&service)?;
+
+        await_count(&outside, &node, 1)?;
+        let other = fetch(&outside, second, CHECK_PORT, "");
+        ensure!(other.is_err(), "another address answers: {other:?}");
+        // Unlike the health server, which is the node's.
+        let health = fetch(&outside, second, HEALTH_PORT, "livez")?;
+        is("the health server", &health.status, &200)
+    })
+}
+
+#[test]
+fn an_agent_is_not_ready_while_the_kernel_refuses_a_service() -> Result<()> {
+    let cluster = cluster_with("health-refused", &["--map-size", "FRONTENDS_V4=2"])?;
+    cluster.hold(|| {
+        let (outside, node) = (cluster.lab.client("outside")?, cluster.lab.node("a")?);
+        await_status(&outside, &node, "readyz", 200)?;
+        let service = Offer::new("web", 1)?.service;
+
+        cluster.objects.put(&service)?;
+
+        let readyz = await_status(&outside, &node, "readyz", 503)?;
+        ensure!(readyz.body.contains("FRONTENDS_V4"), "{readyz:?}");
+        // That alone is no reason to start it anew or to send traffic elsewhere, at first.
+        await_status(&outside, &node, "livez", 200)?;
+        await_status(&outside, &node, "healthz", 200)?;
+
+        cluster.objects.remove(&service)?;
+        await_status(&outside, &node, "readyz", 200).map(drop)
     })
 }
