@@ -12,17 +12,17 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
 use crate::datapath::{Applied, Datapath, DatapathError, DatapathOptions};
 use crate::model::{Change, Label, ObjectName};
 use crate::node::{self, DevicePatterns, NodeError, NodeNetwork};
-use crate::serve::{self, HealthChecks, HealthPublisher, ServeError};
+use crate::serve::{HealthChecks, HealthPublisher, ServeError, Servers};
 use crate::settings::{ServeSettings, Settings};
-use crate::source::{Events, Source, SourceError, SourceHealth};
+use crate::source::{Source, SourceError, SourceHealth};
 use crate::store::Store;
 
 /// How many changes may wait while others are being applied.
@@ -33,8 +33,6 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
 const COMPARISON_INTERVAL: Duration = Duration::from_mins(1);
 /// How long to wait before trying again what the kernel refused, first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
-/// For the events that tell why the agent ends.
-const LAST_EVENTS: Duration = Duration::from_secs(5);
 
 /// How to run the agent.
 #[derive(Clone, Debug)]
@@ -87,27 +85,22 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     // Tasks end with the agent, however it ends.
     let stop = stop.child_token();
     let _guard = stop.clone().drop_guard();
-    let (events, told) = Events::channel();
-    let recorder = source.clone().record(node_name.clone(), told);
-    let recorder = AbortOnDropHandle::new(tokio::spawn(recorder));
-    events.tell(serve::starting_event());
     let checks = HealthChecks::new(&settings.node_port_addresses);
-    let published = HealthPublisher::new(Timestamp::now(), checks);
-    let (fares, checks) = (published.health(), published.checks());
-    let servers = serve::run(serve, node_name.clone(), fares, checks, events);
-    let mut servers = AbortOnDropHandle::new(tokio::spawn(servers));
+    let health = HealthPublisher::new(Timestamp::now(), checks);
+    let mut servers = Servers::start(serve, &source, &node_name, &health);
     let network = node::watch(&tasks, stop.clone()).await?;
     let (sender, changes) = mpsc::channel(WAITING_CHANGES);
-    let (health, _) = watch::channel(SourceHealth::Listing);
+    let (source_health, _) = watch::channel(SourceHealth::Listing);
     // Objects are listed while the programs are being verified.
-    let source = tokio::spawn(source.run(node_name.clone(), sender, health, stop.clone()));
+    let source = source.run(node_name.clone(), sender, source_health, stop.clone());
+    let source = tokio::spawn(source);
     let datapath = Datapath::open(&datapath)?;
     let agent = Agent {
         store: Store::on_node(node_name),
         datapath,
         patterns: devices,
         network: network.borrow().clone(),
-        health: published,
+        health,
         has_started: false,
         refused: BTreeSet::new(),
         retry: RETRY.0,
@@ -119,17 +112,13 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
             Ok(Ok(())) | Err(_) => Err(AgentError::Ended("source")),
             Ok(Err(error)) => Err(error.into()),
         },
-        ended = &mut servers => match ended {
-            Ok(Ok(())) | Err(_) => Err(AgentError::Ended("servers")),
-            Ok(Err(error)) => Err(error.into()),
-        },
+        error = servers.ended() => Err(error.map_or(AgentError::Ended("servers"), Into::into)),
     };
     stop.cancel();
     tasks.close();
     tasks.wait().await;
     if matches!(outcome, Err(AgentError::Serve(_))) {
-        // An API server that is away must not keep it from ending.
-        let _ = timeout(LAST_EVENTS, recorder).await;
+        servers.finish().await;
     }
     outcome
 }

@@ -24,8 +24,9 @@ use ::http::Request;
 use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::sleep;
-use tracing::{error, info};
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{error, info, warn};
 
 pub use self::health::Health;
 pub use self::health_checks::HealthChecks;
@@ -37,10 +38,12 @@ use self::http::{Answer, listen_widely, serve};
 use self::node_ports::NodePortServers;
 use crate::model::Label;
 use crate::settings::ServeSettings;
-use crate::source::{Event, Events, Regarding};
+use crate::source::{Event, Events, Regarding, Source};
 
 /// Between attempts to listen.
 const RETRY: Duration = Duration::from_secs(5);
+/// For the events that tell why the agent ends.
+const LAST_EVENTS: Duration = Duration::from_secs(5);
 /// Sync periods that a change may wait before the agent is unhealthy, as in kube-proxy.
 const UNHEALTHY_AFTER: u32 = 2;
 /// The action of events about the start, as in kube-proxy.
@@ -82,11 +85,65 @@ const METRICS: Server = Server {
     failure: "FailedToStartMetricServer",
 };
 
+/// The servers at work, and the scribe who writes what they and the agent have to tell. They end
+/// when this is dropped.
+#[derive(Debug)]
+pub struct Servers {
+    servers: AbortOnDropHandle<Result<(), ServeError>>,
+    scribe: AbortOnDropHandle<()>,
+}
+
+impl Servers {
+    /// Starts to answer with what `publisher` publishes, and tells users of the source that the
+    /// agent starts.
+    #[must_use]
+    pub fn start(
+        settings: ServeSettings,
+        source: &Source,
+        node_name: &Label,
+        publisher: &HealthPublisher,
+    ) -> Self {
+        let (events, told) = Events::channel();
+        let scribe = source.clone().record(node_name.clone(), told);
+        events.tell(starting_event());
+        let (health, checks) = (publisher.health(), publisher.checks());
+        let servers = run(settings, node_name.clone(), health, checks, events);
+        Self {
+            servers: AbortOnDropHandle::new(tokio::spawn(servers)),
+            scribe: AbortOnDropHandle::new(tokio::spawn(scribe)),
+        }
+    }
+
+    /// Waits until the servers end by themselves. They should only with an error.
+    pub async fn ended(&mut self) -> Option<ServeError> {
+        (&mut self.servers).await.ok()?.err()
+    }
+
+    /// Waits until what the servers had to tell is written, after they have ended; but not long:
+    /// the API server may be away.
+    pub async fn finish(self) {
+        if timeout(LAST_EVENTS, self.scribe).await.is_err() {
+            warn!("the last events could not be written in time");
+        }
+    }
+}
+
+/// The event of an agent that starts; dashboards know kube-proxy's by its reason and action.
+fn starting_event() -> Event {
+    Event {
+        regarding: Regarding::Node,
+        is_warning: false,
+        reason: "Starting",
+        action: STARTING_ACTION,
+        note: concat!("netproxy ", env!("CARGO_PKG_VERSION"), " starts").to_owned(),
+    }
+}
+
 /// Answers until dropped, or until nothing is published any more.
 ///
 /// # Errors
 /// When it cannot listen where it is told to, if the settings want that to be fatal.
-pub async fn run(
+async fn run(
     settings: ServeSettings,
     node_name: Label,
     health: watch::Receiver<Health>,
@@ -99,7 +156,7 @@ pub async fn run(
         bind_address_hard_fail: is_fatal,
         sync_period,
     } = settings;
-    let limit = sync_period * UNHEALTHY_AFTER;
+    let limit = sync_period.saturating_mul(UNHEALTHY_AFTER);
     let node_ports = NodePortServers::new(node_name, health.clone(), checks, limit, events.clone());
     let tell_health = move |request: &Request<Incoming>| {
         answers::health(request, &health.borrow(), limit, Moment::now())
@@ -156,17 +213,5 @@ where
             return error;
         }
         sleep(RETRY).await;
-    }
-}
-
-/// The event of an agent that starts; dashboards know kube-proxy's by its reason and action.
-#[must_use]
-pub fn starting_event() -> Event {
-    Event {
-        regarding: Regarding::Node,
-        is_warning: false,
-        reason: "Starting",
-        action: STARTING_ACTION,
-        note: concat!("netproxy ", env!("CARGO_PKG_VERSION"), " starts").to_owned(),
     }
 }
