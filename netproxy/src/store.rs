@@ -21,7 +21,7 @@ use rustc_hash::FxHashMap;
 use self::group::Group;
 use self::last_known::LastKnown;
 use crate::model::{Change, Endpoint, EndpointSlice, Label, Node, ObjectName, Service};
-use crate::plan::{NodeView, WantedPort, node_ips, plan_service};
+use crate::plan::{HealthCheck, NodeView, WantedPort, health_check, node_ips, plan_service};
 use crate::settings::Settings;
 
 /// Services, the slices of each, and this node's Node.
@@ -111,6 +111,16 @@ impl Store {
         };
         let slices: Vec<_> = self.slices(service).collect();
         plan_service(object, &slices, &self.view)
+    }
+
+    /// The health check that the service wants on this node.
+    #[must_use]
+    pub fn health_check(&self, service: &ObjectName) -> Option<HealthCheck> {
+        let object = self.service(service)?;
+        // Most services want none: their slices are not even looked at.
+        object.health_check_node_port?;
+        let slices: Vec<_> = self.slices(service).collect();
+        health_check(object, &slices, &self.view)
     }
 
     /// The service of this name.

@@ -21,10 +21,12 @@ impl Agent {
             &node_ips,
             &self.settings.local_pods,
         );
-        if let Err(error) = self.datapath.set_devices(&devices) {
+        let outcome = self.datapath.set_devices(&devices);
+        if let Err(error) = &outcome {
             // A device may vanish between its listing and here; then it is listed as gone next.
             warn!(%error, "a device is not served");
         }
+        self.health.devices(outcome.err().as_ref());
         // What an earlier process knew stays in force until the Node is known.
         if self.store.is_complete() {
             self.set_addresses(&node_ips);
@@ -59,9 +61,12 @@ impl Agent {
     fn set_addresses(&mut self, node_ips: &[IpAddr]) {
         let own = self.network.node_addresses();
         let selected = node_port_addresses(&self.settings.node_port_addresses, node_ips, &own);
-        if let Err(error) = self.datapath.set_node_addresses(&own, &selected) {
+        let outcome = self.datapath.set_node_addresses(&own, &selected);
+        if let Err(error) = &outcome {
             error!(%error, "NodePorts may not answer on every address");
         }
+        self.health
+            .node_port_addresses(&selected, outcome.err().as_ref());
         self.report_node_ports(selected);
     }
 

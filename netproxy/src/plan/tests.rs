@@ -3,6 +3,7 @@
 
 mod categorise;
 mod external;
+mod health;
 mod merge;
 mod node_ports;
 mod ports;

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use netproxy_common::service::SEGMENTS;
 use netproxy_common::{FrontendKind, Verdict, Window};
 
-use crate::model::{Family, Label, ObjectName, Protocol};
+use crate::model::{Endpoint, Family, Label, ObjectName, Protocol};
 use crate::settings::Masquerade;
 
 /// What the plan must know of this node, and of how it is to serve.
@@ -35,6 +35,13 @@ impl NodeView {
             masquerade: Masquerade::default(),
             serves_external_ips: true,
         }
+    }
+
+    /// Whether `endpoint` is on this node.
+    #[must_use]
+    pub fn hosts(&self, endpoint: &Endpoint) -> bool {
+        // An empty name is no node's: it stands for a name not known yet.
+        endpoint.node.as_ref() == Some(&self.name) && !self.name.is_empty()
     }
 }
 
