@@ -8,6 +8,7 @@ mod merge;
 mod node_ports;
 mod ports;
 mod reference;
+mod terminating;
 
 use std::net::{IpAddr, Ipv4Addr};
 

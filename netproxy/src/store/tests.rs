@@ -1,7 +1,9 @@
 //! Tests of the store: what makes a service dirty, and what is known of it then.
 
+mod differences;
 mod last_known;
 mod node;
+mod services;
 
 use std::net::IpAddr;
 
@@ -39,16 +41,20 @@ fn service(service: &str) -> Service {
     }
 }
 
-/// A slice of `service` with ready endpoints at `addresses`, all on the node `this`.
-fn slice(slice: &str, service: &str, addresses: &[&str]) -> EndpointSlice {
-    let endpoint = |address: &&str| Endpoint {
+/// A ready endpoint on the node `this`.
+fn endpoint_at(address: &str) -> Endpoint {
+    Endpoint {
         address: ip(address),
         node: Some("this".into()),
         ready: true,
         serving: true,
         terminating: false,
         hints: None,
-    };
+    }
+}
+
+/// A slice of `service` with ready endpoints at `addresses`, all on the node `this`.
+fn slice(slice: &str, service: &str, addresses: &[&str]) -> EndpointSlice {
     EndpointSlice {
         name: name(slice),
         service: name(service),
@@ -58,7 +64,10 @@ fn slice(slice: &str, service: &str, addresses: &[&str]) -> EndpointSlice {
             protocol: Protocol::Tcp,
             port: 8080,
         }],
-        endpoints: addresses.iter().map(endpoint).collect(),
+        endpoints: addresses
+            .iter()
+            .map(|address| endpoint_at(address))
+            .collect(),
         triggered_unix_ns: None,
     }
 }
