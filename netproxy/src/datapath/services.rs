@@ -3,15 +3,15 @@
 //! The kernel's memory is the record: what stands there is compared with what is wanted, so that
 //! a restart and a repair are the same as an update.
 
+mod publish;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use aya::maps::MapData;
 use netproxy_common::{Endpoint, Ipv4, Ipv6, Name, Range, Service};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::encode::{self, Encode};
-use super::grace::wait_for_grace_period;
-use super::header::{header, is_v6, length, live_range};
+use super::header::{is_v6, length, live_range};
 use super::load::Loaded;
 use super::mapped::Mapped;
 use super::ranges::Ranges;
@@ -212,158 +212,4 @@ impl Services {
             .insert(key.clone());
         Ok(())
     }
-
-    fn publish<A: Encode>(
-        &mut self,
-        id: u32,
-        port: &WantedPort,
-        slots: impl Fn(&mut Self) -> &mut Slots<A>,
-    ) -> Result<Put, DatapathError>
-    where
-        Endpoint<A>: bytemuck::Pod,
-    {
-        let set = self.acquire_sources(port, &slots)?;
-        let outcome = self.publish_with(id, port, set, &slots);
-        if !matches!(outcome, Ok(Put::Written)) {
-            slots(self).sources.release(set);
-        }
-        outcome
-    }
-
-    /// The set of the port's source ranges, made if there is none.
-    fn acquire_sources<A: Encode>(
-        &mut self,
-        port: &WantedPort,
-        slots: impl Fn(&mut Self) -> &mut Slots<A>,
-    ) -> Result<u32, DatapathError> {
-        let ranges = &port.range.source_ranges;
-        let acquire = |services: &mut Self| slots(services).sources.acquire(ranges, &port.key);
-        match acquire(self) {
-            Err(DatapathError::Full { .. }) if self.recycle()? => acquire(self),
-            outcome => outcome,
-        }
-    }
-
-    fn publish_with<A: Encode>(
-        &mut self,
-        id: u32,
-        port: &WantedPort,
-        set: u32,
-        slots: impl Fn(&mut Self) -> &mut Slots<A>,
-    ) -> Result<Put, DatapathError>
-    where
-        Endpoint<A>: bytemuck::Pod,
-    {
-        let endpoints = encode::endpoints::<A>(&port.range.endpoints);
-        let old = live_range(&self.words, &self.headers, id);
-        if let Some((_, range)) = &old
-            && *range == header(id, range.base, set, port)
-            && is_filled(&slots(self).array, range.base, &endpoints)
-        {
-            return Ok(Put::Unchanged);
-        }
-        let count = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
-        let base = self.take_or_recycle(|services| slots(services).free.take(count));
-        let base = base.ok_or_else(|| {
-            let array = &slots(self).array;
-            DatapathError::Full {
-                map: array.name(),
-                entries: array.entries() as usize,
-                object: port.key.to_string(),
-            }
-        })?;
-        let Some(index) = self.take_or_recycle(|services| services.free_headers.take(1)) else {
-            slots(self).free.retire(base, count);
-            return Err(DatapathError::Full {
-                map: "RANGES",
-                entries: self.headers.entries() as usize,
-                object: port.key.to_string(),
-            });
-        };
-        let array = &mut slots(self).array;
-        for (slot, endpoint) in (base..).zip(&endpoints) {
-            array.set(slot, *endpoint);
-        }
-        self.headers.set(index, header(id, base, set, port));
-        let generation = self.generation(id).wrapping_add(1);
-        self.words.publish(
-            id,
-            Service {
-                range: index,
-                generation,
-            },
-        );
-        if let Some((index, range)) = old {
-            self.retire(index, &range);
-        }
-        Ok(Put::Written)
-    }
-
-    fn generation(&self, id: u32) -> u32 {
-        self.words.get(id).map_or(0, |word| word.generation)
-    }
-
-    fn retire(&mut self, index: u32, range: &Range) {
-        self.free_headers.retire(index, 1);
-        if is_v6(range) {
-            self.v6.retire(range);
-        } else {
-            self.v4.retire(range);
-        }
-    }
-
-    /// What `take` yields, if need be after a grace period that sets free what was retired.
-    fn take_or_recycle(&mut self, mut take: impl FnMut(&mut Self) -> Option<u32>) -> Option<u32> {
-        take(self).or_else(|| match self.recycle() {
-            Ok(true) => take(self),
-            Ok(false) | Err(_) => None,
-        })
-    }
-
-    /// Sets free, after a grace period, what was retired. False if there was nothing.
-    fn recycle(&mut self) -> Result<bool, DatapathError> {
-        let rooms = [&self.v4.free, &self.v6.free, &self.free_headers];
-        if !rooms.iter().any(|room| room.has_quarantine()) && !self.has_retired_sources() {
-            return Ok(false);
-        }
-        wait_for_grace_period().map_err(DatapathError::map("RANGES", "recycled"))?;
-        for room in [&mut self.v4.free, &mut self.v6.free, &mut self.free_headers] {
-            room.recycle();
-        }
-        let outcome = self.v4.sources.recycle();
-        outcome.and(self.v6.sources.recycle()).map(|()| true)
-    }
-
-    fn has_retired_sources(&self) -> bool {
-        self.v4.sources.has_retired() || self.v6.sources.has_retired()
-    }
-
-    /// Removes source ranges that no service uses any longer.
-    pub(super) fn forget_sources(&mut self) -> Result<(), DatapathError> {
-        if self.has_retired_sources() {
-            self.recycle()?;
-        }
-        Ok(())
-    }
-
-    /// Makes the maps hold the source ranges that services use; yields how many did not.
-    pub(super) fn repair_sources(&mut self) -> Result<usize, DatapathError> {
-        Ok(self.v4.sources.repair()? + self.v6.sources.repair()?)
-    }
-}
-
-impl<A: Encode> Slots<A> {
-    fn retire(&mut self, range: &Range) {
-        self.free.retire(range.base, length(range));
-        self.sources.release(range.source_ranges);
-    }
-}
-
-fn is_filled<A: Encode>(array: &Mapped<Endpoint<A>>, base: u32, wanted: &[Endpoint<A>]) -> bool
-where
-    Endpoint<A>: bytemuck::Pod,
-{
-    (base..)
-        .zip(wanted)
-        .all(|(slot, endpoint)| array.get(slot) == Some(*endpoint))
 }
