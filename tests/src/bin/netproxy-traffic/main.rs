@@ -10,6 +10,7 @@ mod get;
 mod hold;
 mod http_server;
 mod load;
+mod probe;
 mod serve;
 mod transfer;
 mod udp_server;
@@ -45,6 +46,8 @@ enum Command {
     /// Hold one connection with a request every now and then, and report when it breaks or at the
     /// end (SIGTERM, SIGINT).
     Hold(hold::Hold),
+    /// Do what standard input orders, a batch a line, until it ends.
+    Probe,
 }
 
 #[tokio::main]
@@ -57,6 +60,7 @@ async fn main() -> Result<()> {
         Command::Upload(upload) => upload.run().await,
         Command::Load(load) => load.run().await,
         Command::Hold(hold) => hold.run().await,
+        Command::Probe => probe::run().await,
     }
 }
 

@@ -1,0 +1,127 @@
+//! The deliberate differences between the two, each as the exact answer of netproxy that follows from
+//! kube-proxy's. What none of them explains is a failure.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    case::{NodeName, Policy, Server},
+    outcome::Outcome,
+    question::{Destination, Question, Target},
+    vantage::{Source, Vantage},
+};
+
+/// A difference that is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Difference {
+    /// The endpoint sees the client where kube-proxy shows it the node.
+    ClientAddressKept,
+    /// A process that asks for a node port of its own node, or is sent to its own node, is not
+    /// answered.
+    NodeToItself,
+    /// A pod of another node that comes to this node's node port is outside.
+    RemotePodIsOutside,
+    /// UDP flows of a service without a serving endpoint end.
+    EmptyServiceEndsFlows,
+}
+
+impl Difference {
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::ClientAddressKept => {
+                "answers come back through this node anyway, so masquerading would only hide the client"
+            }
+            Self::NodeToItself => {
+                "such packets go over lo, which has no hook; balancing at the socket will serve them"
+            }
+            Self::RemotePodIsOutside => {
+                "a pod is local by its device: kube-proxy goes by the cluster CIDR, takes pods of all \
+                 nodes for local, and sends them to endpoints whose answers they cannot understand"
+            }
+            Self::EmptyServiceEndsFlows => {
+                "as kube-proxy does from 1.37 on; the one compared with is 1.36"
+            }
+        }
+    }
+}
+
+/// What netproxy is to answer where kube-proxy answers `kube`, and why that is not the same.
+pub(crate) fn expected(
+    question: &Question,
+    target: Target,
+    kube: &Outcome,
+) -> (Outcome, BTreeSet<Difference>) {
+    let mut outcome = kube.clone();
+    let mut differences = BTreeSet::new();
+    let steps: [(Difference, fn(&Question, Target, &mut Outcome)); 3] = [
+        (Difference::RemotePodIsOutside, remote_pod_is_outside),
+        (Difference::NodeToItself, node_to_itself),
+        (Difference::ClientAddressKept, client_address_kept),
+    ];
+    for (difference, apply) in steps {
+        let before = outcome.clone();
+        apply(question, target, &mut outcome);
+        if outcome != before {
+            differences.insert(difference);
+        }
+    }
+    (outcome, differences)
+}
+
+fn client_address_kept(question: &Question, target: Target, outcome: &mut Outcome) {
+    let is_masqueraded = match target.destination {
+        Destination::ClusterIp => question.vantage == Vantage::Outside,
+        destination => destination.is_external() && question.external_policy == Policy::Cluster,
+    };
+    if !is_masqueraded {
+        return;
+    }
+    let entry = target.destination.entry(question.vantage);
+    let is_local_pod = question.vantage.is_pod() && question.vantage.node() == Some(entry);
+    for ((server, _), sources) in &mut outcome.answers {
+        let is_hairpin = question.vantage.server() == Some(*server);
+        let comes_back = is_local_pod || server.node() == entry;
+        if comes_back && !is_hairpin && sources.remove(&Source::Node(entry)) {
+            sources.insert(Source::Own);
+        }
+    }
+}
+
+fn node_to_itself(question: &Question, target: Target, outcome: &mut Outcome) {
+    if !question.vantage.is_host() {
+        return;
+    }
+    if let Destination::NodePort(node) = target.destination
+        && question.vantage.node() == Some(node)
+    {
+        // Nobody listens there.
+        *outcome = Outcome::refused();
+        return;
+    }
+    let own = question.vantage.server();
+    let is_own = |server: Server| Some(server) == own;
+    let before = outcome.answers.len();
+    outcome.answers.retain(|(server, _), _| !is_own(*server));
+    outcome.is_silent |= outcome.answers.len() < before;
+}
+
+fn remote_pod_is_outside(question: &Question, target: Target, outcome: &mut Outcome) {
+    let Destination::NodePort(entry) = target.destination else {
+        return;
+    };
+    let is_remote = |node: NodeName| node != entry;
+    if !question.vantage.is_pod()
+        || !question.vantage.node().is_some_and(is_remote)
+        || question.external_policy != Policy::Local
+        || outcome.is_refused
+    {
+        return;
+    }
+    outcome
+        .answers
+        .retain(|(server, _), _| server.node() == entry);
+    outcome.is_silent = outcome.answers.is_empty();
+    outcome.failures.clear();
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! `probe`: batches of probes from standard input, answered as JSON lines.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use futures::{StreamExt, future::join_all, stream};
+use netproxy_lab::{
+    probe::{Batch, Means, Probe, Replies, Reply},
+    report::Answer,
+};
+use nix::libc;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpStream, UdpSocket},
+    time::timeout,
+};
+
+use crate::print;
+
+/// Probes that are under way at once: enough to wait for many silent ones together, few enough not
+/// to overrun a server's queue.
+const AT_ONCE: usize = 256;
+/// The largest answer that is read.
+const LARGEST: usize = 4096;
+
+/// Sockets that outlive their probe, by its name.
+type Kept = Arc<Mutex<HashMap<String, Vec<Arc<UdpSocket>>>>>;
+
+pub(crate) async fn run() -> Result<()> {
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let kept = Kept::default();
+    while let Some(line) = lines.next_line().await.context("read the orders")? {
+        let batch: Batch = serde_json::from_str(&line).context("not a batch of probes")?;
+        if batch.forget {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        let all: Vec<Replies> = stream::iter(batch.probes)
+            .map(|probe| do_probe(probe, kept.clone()))
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        print(&all)?;
+    }
+    Ok(())
+}
+
+async fn do_probe(probe: Probe, kept: Kept) -> Replies {
+    let mut replies = Vec::new();
+    for &target in &probe.targets {
+        replies.push(match &probe.kept_as {
+            None => ask_target(&probe, target).await,
+            Some(name) => ask_kept(&probe, target, name, &kept).await,
+        });
+    }
+    replies
+}
+
+async fn ask_target(probe: &Probe, target: SocketAddr) -> Vec<Reply> {
+    if probe.failures >= probe.tries && probe.targets.len() == 1 {
+        // Nothing that a try sees could keep the next from being made.
+        let tries = (0..probe.tries).map(|_| ask_once(probe, target));
+        return join_all(tries).await;
+    }
+    let mut replies = Vec::new();
+    let mut failures = 0;
+    while replies.len() < probe.tries && failures < probe.failures {
+        let reply = ask_once(probe, target).await;
+        failures += usize::from(!matches!(reply, Reply::Answered { .. }));
+        replies.push(reply);
+    }
+    replies
+}
+
+async fn ask_once(probe: &Probe, target: SocketAddr) -> Reply {
+    within(probe, async {
+        match probe.means {
+            Means::Tcp => ask_tcp(target).await,
+            Means::Udp => ask_udp(&open_udp(target).await?).await,
+            Means::Echo => ask_echo(target).await,
+        }
+    })
+    .await
+}
+
+/// Each of the kept sockets asks once; a new one, twice.
+async fn ask_kept(probe: &Probe, target: SocketAddr, name: &str, kept: &Kept) -> Vec<Reply> {
+    let name = format!("{name} {target}");
+    let found = kept
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(&name)
+        .cloned();
+    let sockets = match found {
+        Some(sockets) => sockets,
+        None => {
+            let mut sockets = Vec::new();
+            for _ in 0..probe.tries {
+                match open_udp(target).await {
+                    Ok(socket) => sockets.push(Arc::new(socket)),
+                    Err(error) => return vec![reply_of(&error)],
+                }
+            }
+            // A flow lasts longer when the client has spoken after an answer: whoever is asked next
+            // must not be a matter of how long that takes.
+            ask_all(probe, &sockets).await;
+            kept.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(name, sockets.clone());
+            sockets
+        }
+    };
+    ask_all(probe, &sockets).await
+}
+
+async fn ask_all(probe: &Probe, sockets: &[Arc<UdpSocket>]) -> Vec<Reply> {
+    join_all(sockets.iter().map(|socket| within(probe, ask_udp(socket)))).await
+}
+
+async fn within(probe: &Probe, attempt: impl Future<Output = io::Result<Reply>>) -> Reply {
+    match timeout(Duration::from_millis(probe.timeout_ms), attempt).await {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(error)) => reply_of(&error),
+        Err(_) => Reply::Silent,
+    }
+}
+
+fn reply_of(error: &io::Error) -> Reply {
+    match error.raw_os_error() {
+        Some(libc::ECONNREFUSED) => Reply::Refused,
+        // What a rule drops on the way out, a datagram's sender is told at once.
+        Some(libc::EPERM | libc::ENOBUFS) => Reply::Silent,
+        _ => Reply::Failed(error.to_string()),
+    }
+}
+
+async fn ask_tcp(target: SocketAddr) -> io::Result<Reply> {
+    let mut stream = TcpStream::connect(target).await?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+    let mut response = Vec::new();
+    stream
+        .take(LARGEST as u64)
+        .read_to_end(&mut response)
+        .await?;
+    let end_of_head = response
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .ok_or_else(|| io::Error::other("no whole response"))?;
+    answered(&response[end_of_head + 4..]).map(|(reply, _)| reply)
+}
+
+async fn open_udp(target: SocketAddr) -> io::Result<UdpSocket> {
+    let any = if target.is_ipv4() {
+        SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0)
+    } else {
+        SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0)
+    };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(target).await?;
+    Ok(socket)
+}
+
+async fn ask_udp(socket: &UdpSocket) -> io::Result<Reply> {
+    // Every question is another one: a late answer to the last is no answer to this.
+    static ASKED: AtomicU64 = AtomicU64::new(0);
+    let question = ASKED.fetch_add(1, Ordering::Relaxed).to_string();
+    socket.send(question.as_bytes()).await?;
+    let mut buffer = [0; LARGEST];
+    loop {
+        let length = socket.recv(&mut buffer).await?;
+        let (reply, payload) = answered(&buffer[..length])?;
+        if payload.as_deref() == Some(&question) {
+            return Ok(reply);
+        }
+    }
+}
+
+fn answered(text: &[u8]) -> io::Result<(Reply, Option<String>)> {
+    let answer: Answer = serde_json::from_slice(text)?;
+    let reply = Reply::Answered {
+        endpoint: answer.endpoint,
+        port: answer.server.port(),
+        client: answer.client.ip(),
+    };
+    Ok((reply, answer.payload))
+}
+
+/// By a "ping socket", which hears of ICMP errors as UDP sockets do (`net.ipv4.ping_group_range`).
+async fn ask_echo(target: SocketAddr) -> io::Result<Reply> {
+    let (protocol, kind) = if target.is_ipv4() {
+        (Protocol::ICMPV4, 8)
+    } else {
+        (Protocol::ICMPV6, 128)
+    };
+    let socket = Socket::new(Domain::for_address(target), Type::DGRAM, Some(protocol))?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SocketAddr::new(target.ip(), 0).into())?;
+    // A ping socket is a datagram socket to tokio; the kernel fills in identifier and checksum.
+    let socket = UdpSocket::from_std(std::net::UdpSocket::from(socket))?;
+    socket.send(&[kind, 0, 0, 0, 0, 0, 0, 1]).await?;
+    let mut buffer = [0; LARGEST];
+    socket.recv(&mut buffer).await?;
+    Ok(Reply::Answered {
+        endpoint: "an echo reply".to_owned(),
+        port: 0,
+        client: target.ip(),
+    })
+}
