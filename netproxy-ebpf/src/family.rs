@@ -5,7 +5,8 @@ use netproxy_common::{Device, Ipv4, Ipv6};
 
 use crate::config;
 use crate::maps::{
-    self, Addresses, Assured, Endpoints, Frontends, Halves, Networks, Pending, PortCursors,
+    self, Addresses, Affinities, Assured, Endpoints, Frontends, Halves, Networks, Openings,
+    Pending, PortCursors, SourceRanges,
 };
 
 /// An IP family of the datapath.
@@ -30,6 +31,9 @@ pub(crate) trait Family: 'static {
     fn halves() -> &'static Halves<Self::Address>;
     fn service_cidrs() -> &'static Networks<Self::Address>;
     fn pod_cidrs() -> &'static Networks<Self::Address>;
+    fn source_ranges() -> &'static SourceRanges<Self::Address>;
+    fn affinity() -> &'static Affinities<Self::Address>;
+    fn openings() -> &'static Openings<Self::Address>;
 
     /// The source the kernel would use on `device`.
     fn source_of(device: &Device) -> Self::Address;
@@ -52,6 +56,18 @@ pub(crate) trait Family: 'static {
             | (address[2] & mask[2]) ^ network[2]
             | (address[3] & mask[3]) ^ network[3]
             == 0
+    }
+    /// Whether `left` comes before `right`, byte by byte, as user space sorts.
+    #[inline(always)]
+    fn is_before(left: &Self::Address, right: &Self::Address) -> bool {
+        let (left, right) = (Self::halves_of(left), Self::halves_of(right));
+        left[0] < right[0] || (left[0] == right[0] && left[1] < right[1])
+    }
+    /// The address as two numbers that are ordered as its bytes are.
+    #[inline(always)]
+    fn halves_of(address: &Self::Address) -> [u64; 2] {
+        let [a, b, c, d] = Self::to_words(address).map(|word| u64::from(u32::from_be(word)));
+        [a << 32 | b, c << 32 | d]
     }
     /// The inverse of `to_words`.
     fn from_words(words: [u32; 4]) -> Self::Address;
@@ -82,7 +98,8 @@ impl Family for V4 {
         endpoints: Endpoints => ENDPOINTS_V4, assured: Assured => FLOWS_V4,
         pending: Pending => PENDING_V4, port_cursors: PortCursors => PORT_CURSORS_V4,
         halves: Halves => HALVES_V4, service_cidrs: Networks => SERVICE_CIDRS_V4,
-        pod_cidrs: Networks => POD_CIDRS_V4);
+        pod_cidrs: Networks => POD_CIDRS_V4, source_ranges: SourceRanges => SOURCE_RANGES_V4,
+        affinity: Affinities => AFFINITY_V4, openings: Openings => OPENINGS_V4);
 
     #[inline(always)]
     fn source_of(device: &Device) -> Ipv4 {
@@ -126,7 +143,8 @@ impl Family for V6 {
         endpoints: Endpoints => ENDPOINTS_V6, assured: Assured => FLOWS_V6,
         pending: Pending => PENDING_V6, port_cursors: PortCursors => PORT_CURSORS_V6,
         halves: Halves => HALVES_V6, service_cidrs: Networks => SERVICE_CIDRS_V6,
-        pod_cidrs: Networks => POD_CIDRS_V6);
+        pod_cidrs: Networks => POD_CIDRS_V6, source_ranges: SourceRanges => SOURCE_RANGES_V6,
+        affinity: Affinities => AFFINITY_V6, openings: Openings => OPENINGS_V6);
 
     #[inline(always)]
     fn source_of(device: &Device) -> Ipv6 {

@@ -6,14 +6,15 @@
 
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use netproxy_common::flow::FlowFlags;
-use netproxy_common::protocol::TCP;
+use netproxy_common::protocol::{TCP, UDP};
 use netproxy_common::{Counter, Flow, FlowKey, FlowState};
 
 use crate::clock::now_s;
 use crate::count::count;
 use crate::family::Family;
 use crate::maps::Half;
-use crate::packet::{ACK, FIN, RST, SYN};
+use crate::packet::{ACK, FIN, Headers, RST, SYN};
+use crate::usable;
 
 /// Why a flow could not be opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,10 +29,45 @@ pub(crate) enum OpenError {
 
 const EEXIST: i32 = -17;
 
+/// The half that a packet matches, copied, unless the packet begins something new in its tuple.
+#[inline(always)]
+pub(crate) fn of_packet<F: Family>(headers: &Headers<F>) -> Option<Flow<F::Address>> {
+    if !headers.has_ports {
+        return None;
+    }
+    let key = &headers.key;
+    let mut flow = find::<F>(key)?;
+    if is_over(&flow, key.protocol, headers.tcp_flags) {
+        forget::<F>(key, &flow);
+        return None;
+    }
+    // A flow of datagrams ends with the change that took its endpoint, as kube-proxy cleans
+    // conntrack (pkg/proxy/conntrack/cleanup.go); connections have an end of their own.
+    if key.protocol == UDP && !flow.has(FlowFlags::REPLY) && usable::has_changed(&flow) {
+        if !usable::still_serves::<F>(&mut flow) {
+            forget::<F>(key, &flow);
+            count(Counter::EndpointGone);
+            return None;
+        }
+        renew::<F>(key, flow.generation);
+    }
+    Some(flow)
+}
+
+/// The endpoint of the half under `key` was found usable as of `generation`.
+#[inline(always)]
+fn renew<F: Family>(key: &FlowKey<F::Address>, generation: u32) {
+    if let Some(entry) = pointer::<F>(key) {
+        // SAFETY: a live map value; an aligned u32 store. If the entry was recycled meanwhile, some
+        // flow's endpoint is looked for once more, or not before the next change.
+        unsafe { (&raw mut (*entry).generation).write_volatile(generation) };
+    }
+}
+
 /// The live half under `key`, copied; None: no such flow. One past its deadline is forgotten, so
 /// that it is not in the way of the next.
 #[inline(always)]
-pub(crate) fn find<F: Family>(key: &FlowKey<F::Address>) -> Option<Flow<F::Address>> {
+fn find<F: Family>(key: &FlowKey<F::Address>) -> Option<Flow<F::Address>> {
     let flow = pointer::<F>(key)?;
     // SAFETY: the entry is copied at once. A recycled slot yields another flow's translation only
     // if it was removed between lookup and copy, which the next packet corrects.
@@ -101,7 +137,7 @@ fn vacate<F: Family>(key: &FlowKey<F::Address>) -> bool {
 
 /// Forgets the flow of which `flow` under `key` is a half.
 #[inline(never)]
-pub(crate) fn forget<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) {
+fn forget<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) {
     if let Some(partner) = partner::<F>(key, flow) {
         let _ = F::pending().remove(&partner.key);
         let _ = F::assured().remove(&partner.key);
@@ -138,7 +174,7 @@ pub(crate) fn note<F: Family>(
 /// or the endpoint's answer to a SYN that went straight to its own address, from the port of an
 /// earlier connection through a service.
 #[inline(always)]
-pub(crate) fn is_over<A: Copy>(flow: &Flow<A>, protocol: u8, tcp_flags: u8) -> bool {
+fn is_over<A: Copy>(flow: &Flow<A>, protocol: u8, tcp_flags: u8) -> bool {
     let beginning = if flow.has(FlowFlags::REPLY) {
         SYN | ACK
     } else {

@@ -42,6 +42,19 @@ impl Verdict {
         Self(NonZeroU32::MIN | (REDIRECT | action << 16))
     }
 
+    /// Whether it is a drop of which the sender is to be told.
+    #[inline(always)]
+    pub(crate) fn is_refusal(self) -> bool {
+        let refusal = |reason: Counter| Self::drop(reason).0 == self.0;
+        refusal(Counter::NoEndpoint) || refusal(Counter::UnusedPort)
+    }
+
+    /// Counts the reason of a drop that turned out otherwise.
+    #[inline(always)]
+    pub(crate) fn count(self) {
+        count_index(self.0.get() >> 16);
+    }
+
     /// Its three cases apart: the program's return code, given the hook's code for each.
     #[inline(always)]
     pub(crate) fn code(self, pass: i32, drop: i32) -> i32 {

@@ -7,6 +7,8 @@
     reason = "the BPF target has no other atomic addition"
 )]
 
+mod affinity;
+mod checksum;
 mod clock;
 mod config;
 mod count;
@@ -19,8 +21,10 @@ mod nat;
 mod networks;
 mod packet;
 mod ports;
+mod refuse;
 mod route;
 mod service;
+mod usable;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 

@@ -9,12 +9,31 @@ use netproxy_common::{
     Ipv4, Ipv6, Name, Network, Range, Service, SourceRange,
 };
 
+use crate::service::Snapshot;
+
 /// A half of a flow with its key.
 #[repr(C)]
 pub(crate) struct Half<A> {
     pub(crate) key: FlowKey<A>,
     pub(crate) flow: Flow<A>,
 }
+
+/// A flow that is being opened.
+#[repr(C)]
+pub(crate) struct Opening<A> {
+    pub(crate) service: Snapshot,
+    pub(crate) endpoint: Endpoint<A>,
+    pub(crate) flow: Flow<A>,
+}
+
+/// Headers of a packet, as an ICMP error quotes them.
+#[repr(C, align(8))]
+pub(crate) struct Quote {
+    pub(crate) bytes: [u8; QUOTE_BYTES],
+}
+
+/// Room for the headers that hooks look at, and to spare.
+pub(crate) const QUOTE_BYTES: usize = 256;
 
 const GROWING: usize = BPF_F_NO_PREALLOC as usize;
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
@@ -25,6 +44,7 @@ pub(crate) type Endpoints<A> = Array<Endpoint<A>, 524_288, MMAPABLE>;
 pub(crate) type Assured<A> = HashMap<FlowKey<A>, Flow<A>, 524_288, GROWING>;
 pub(crate) type Pending<A> = LruHashMap<FlowKey<A>, Flow<A>, 65_536>;
 pub(crate) type Halves<A> = PerCpuArray<Half<A>, 1>;
+pub(crate) type Openings<A> = PerCpuArray<Opening<A>, 1>;
 pub(crate) type PortCursors<A> = LruHashMap<FrontendKey<A>, u32, 16_384>;
 
 pub(crate) type Affinities<A> = LruHashMap<AffinityKey<A>, Affinity<A>, 65_536>;
@@ -100,6 +120,18 @@ pub(crate) static PORT_CURSORS_V6: PortCursors<Ipv6> = PortCursors::new();
 pub(crate) static HALVES_V4: Halves<Ipv4> = Halves::new();
 #[btf_map]
 pub(crate) static HALVES_V6: Halves<Ipv6> = Halves::new();
+
+/// As `HALVES_*`: what is decided about a flow while it is opened.
+#[btf_map]
+pub(crate) static OPENINGS_V4: Openings<Ipv4> = Openings::new();
+#[btf_map]
+pub(crate) static OPENINGS_V6: Openings<Ipv6> = Openings::new();
+/// As `HALVES_*`: what an ICMP error quotes.
+#[btf_map]
+pub(crate) static QUOTES: PerCpuArray<Quote, 1> = PerCpuArray::new();
+/// Until when this CPU has used up its ICMP errors, in nanoseconds of `CLOCK_MONOTONIC`.
+#[btf_map]
+pub(crate) static REFUSALS: PerCpuArray<u64, 1> = PerCpuArray::new();
 
 /// Devices that carry pods or the outside, by ifindex.
 #[btf_map]

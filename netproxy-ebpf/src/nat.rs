@@ -5,6 +5,7 @@ use netproxy_common::address::Address as _;
 use netproxy_common::protocol::UDP;
 use netproxy_common::{Counter, Flow};
 
+use crate::checksum::{complement, fold, fold_short, word};
 use crate::family::Family;
 use crate::packet::transport::checksum_offset;
 use crate::packet::{Headers, Packet};
@@ -103,25 +104,5 @@ fn adjust_header_checksum<P: Packet>(packet: P, difference: u64) -> Option<()> {
     let at = P::IP + HEADER_CHECKSUM;
     let old: u16 = packet.read(at)?;
     // RFC 1624, equation 3: HC' = ~(~HC + ~m + m').
-    let sum = fold(u64::from(!old) + difference);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    packet.write(at, !(sum as u16))
-}
-
-/// A one's complement sum in 32 bits, as the kernel's `__wsum`.
-#[inline(always)]
-fn fold(sum: u64) -> u32 {
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    ((sum & 0xffff_ffff) + (sum >> 32)) as u32
-}
-
-#[inline(always)]
-fn word(bytes: [u8; 2]) -> u64 {
-    u64::from(u16::from_ne_bytes(bytes))
-}
-
-#[inline(always)]
-fn complement(bytes: [u8; 2]) -> u64 {
-    u64::from(!u16::from_ne_bytes(bytes))
+    packet.write(at, !fold_short(u64::from(!old) + difference))
 }

@@ -49,18 +49,23 @@ pub(crate) trait Packet: Copy {
     fn context(self) -> *mut core::ffi::c_void;
 }
 
-/// Headers of a packet of family `F` that carries TCP or UDP.
+/// Headers of a packet of family `F`.
 pub(crate) struct Headers<F: Family> {
-    /// Its tuple; ports are zero in fragments.
+    /// Its tuple; ports are zero in fragments, and where there are none.
     pub(crate) key: FlowKey<F::Address>,
-    /// TCP flags; zero for UDP.
+    /// TCP flags; zero for others.
     pub(crate) tcp_flags: u8,
+    /// Whether it carries what services balance: TCP or UDP.
+    pub(crate) has_ports: bool,
     /// Whether it is a fragment (any but the whole datagram).
     pub(crate) is_fragment: bool,
     /// Offset of the transport header. Two bytes that are not at a multiple of eight: of those the
     /// verifier forgets what it knows (check_stack_write_fixed_off in kernel/bpf/verifier.c), and
     /// so need not walk the rest of the program once for each way to get here.
     transport: u16,
+    /// Bytes from the transport header to the packet's end by its IP header; meaningless for
+    /// segments whose common length that cannot say.
+    pub(crate) transport_bytes: u16,
 }
 
 impl<F: Family> Headers<F> {
@@ -77,8 +82,10 @@ impl<F: Family> Headers<F> {
                 pad: [0; 3],
             },
             tcp_flags: 0,
+            has_ports: false,
             is_fragment: false,
             transport: 0,
+            transport_bytes: 0,
         }
     }
 
@@ -89,7 +96,7 @@ impl<F: Family> Headers<F> {
         usize::from(self.transport) & MOST_HEADERS
     }
 
-    /// Whether it asks for a new connection; every UDP datagram may.
+    /// Whether it may be the first of something: a SYN, or anything but TCP.
     #[inline(always)]
     pub(crate) fn opens(&self) -> bool {
         self.key.protocol != netproxy_common::protocol::TCP
@@ -99,7 +106,7 @@ impl<F: Family> Headers<F> {
 
 /// Parsing, one implementation per family.
 pub(crate) trait Parse: Family + Sized {
-    /// The headers of `packet`; None: malformed, or nothing that services balance.
+    /// The headers of `packet`; None: malformed.
     fn parse<P: Packet>(packet: P) -> Option<Headers<Self>>;
 }
 

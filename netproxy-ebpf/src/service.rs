@@ -1,25 +1,47 @@
 //! From a frontend to an endpoint.
 
+use aya_ebpf::btf_maps::lpm_trie::Key;
 use aya_ebpf::helpers::bpf_get_prandom_u32;
 use netproxy_common::address::Address as _;
 use netproxy_common::service::EndpointFlags;
+use netproxy_common::source_range::SET_BITS;
 use netproxy_common::{
-    AddressFlags, Counter, Endpoint, FlowKey, Frontend, FrontendKey, FrontendKind, Range,
-    RangeFlags, Verdict, Window,
+    AddressFlags, Counter, Endpoint, FlowKey, Frontend, FrontendKey, FrontendKind, RangeFlags,
+    SourceRange, Verdict, Window,
 };
 
+use crate::affinity;
 use crate::family::Family;
 use crate::maps::{RANGES, SERVICES};
+use crate::usable::Part;
 
 /// A service port as one packet sees it: read once, hence consistent.
+#[repr(C)]
 pub(crate) struct Snapshot {
     /// The service's id.
     pub(crate) service: u32,
     /// Its generation.
     pub(crate) generation: u32,
+    /// Seconds of client affinity; zero: none.
+    pub(crate) affinity_s: u32,
+    /// Whether endpoints must not see the client's address.
+    pub(crate) hides_client: bool,
+    /// The window's `Verdict` when it is empty.
+    verdict: u8,
+    pad: u16,
+    /// Index of the header.
+    range: u32,
     base: u32,
     window: Window,
-    verdict: u8,
+}
+
+/// Who asks.
+#[derive(Clone, Copy)]
+pub(crate) struct Client {
+    /// Whether it counts as one of this node's under `externalTrafficPolicy: Local`.
+    pub(crate) is_local: bool,
+    /// Whether it is a process of this node, whose source the kernel chose.
+    pub(crate) is_host: bool,
 }
 
 /// The frontend that `key`'s destination is, given what its address means here.
@@ -48,28 +70,21 @@ pub(crate) fn frontend<F: Family>(
     None
 }
 
-/// The service behind `frontend` at this moment, as seen by a client that is on this node or not.
+/// Takes a snapshot of the service behind `frontend`, as `client` at `source` may use it.
+///
+/// It returns a scalar: a result in memory would leave the stack's address in R0 ("cannot return
+/// stack pointer to the caller", prepare_func_exit in kernel/bpf/verifier.c).
 ///
 /// # Errors
+/// [`Counter::SourceRange`]: the client is not admitted.
 /// [`Counter::Inconsistent`]: user space has published an id that it has not filled.
-#[inline(always)]
-pub(crate) fn snapshot(frontend: &Frontend, is_client_local: bool) -> Result<Snapshot, Counter> {
-    let mut snapshot = Snapshot {
-        service: 0,
-        generation: 0,
-        base: 0,
-        window: Window::default(),
-        verdict: 0,
-    };
-    read(frontend, is_client_local, &mut snapshot)?;
-    Ok(snapshot)
-}
-
-/// A function of its own for its stack. It returns a scalar: a result in memory would leave the
-/// stack's address in R0 ("cannot return stack pointer to the caller", prepare_func_exit in
-/// kernel/bpf/verifier.c).
 #[inline(never)]
-fn read(frontend: &Frontend, is_client_local: bool, to: &mut Snapshot) -> Result<(), Counter> {
+pub(crate) fn snapshot<F: Family>(
+    frontend: &Frontend,
+    client: Client,
+    source: &F::Address,
+    to: &mut Snapshot,
+) -> Result<(), Counter> {
     let word = SERVICES
         .get_ptr(frontend.service)
         .ok_or(Counter::Inconsistent)?;
@@ -77,35 +92,67 @@ fn read(frontend: &Frontend, is_client_local: bool, to: &mut Snapshot) -> Result
     let service = unsafe { word.read_volatile() };
     let range = RANGES.get_ptr(service.range).ok_or(Counter::Inconsistent)?;
     // SAFETY: a live value that user space does not reuse before a grace period has passed.
-    let range: Range = unsafe { range.read() };
+    let range = unsafe { &*range };
     if service.range == 0 || range.service != frontend.service {
         return Err(Counter::Inconsistent);
     }
-    let [internal, cluster, local] = range.verdicts;
-    let (window, verdict) = if frontend.kind == FrontendKind::ClusterIp as u8 {
-        (range.internal, internal)
-    } else if range.flags & RangeFlags::EXTERNAL_LOCAL == 0 || is_client_local {
-        (range.external_cluster, cluster)
+    let is_load_balancer = frontend.kind == FrontendKind::LoadBalancer as u8;
+    if is_load_balancer && range.source_ranges != 0 && !admits::<F>(range.source_ranges, source) {
+        return Err(Counter::SourceRange);
+    }
+    let is_internal = frontend.kind == FrontendKind::ClusterIp as u8;
+    let is_kept_local = range.flags & RangeFlags::EXTERNAL_LOCAL != 0;
+    let (window, verdict) = if is_internal {
+        (range.internal, range.verdicts[0])
+    } else if !is_kept_local || client.is_local {
+        (range.external_cluster, range.verdicts[1])
     } else {
-        (range.external_local, local)
+        (range.external_local, range.verdicts[2])
     };
-    *to = Snapshot {
-        service: frontend.service,
-        generation: service.generation,
-        base: range.base,
-        window,
-        verdict,
+    let hiding = if !is_internal {
+        // Under policy Local the source is kept, whoever asks.
+        RangeFlags::MASQUERADE_EXTERNAL * u8::from(!is_kept_local)
+    } else if client.is_local {
+        RangeFlags::MASQUERADE_INTERNAL
+    } else {
+        RangeFlags::MASQUERADE_INTERNAL | RangeFlags::MASQUERADE_EXTERNAL
     };
+    to.service = frontend.service;
+    to.generation = service.generation;
+    to.affinity_s = range.affinity_s;
+    to.hides_client = range.flags & hiding != 0 && !client.is_host;
+    to.verdict = verdict;
+    to.range = service.range;
+    to.base = range.base;
+    to.window = window;
     Ok(())
 }
 
+/// Whether the set of source ranges admits `client`.
+#[inline(always)]
+fn admits<F: Family>(set: u32, client: &F::Address) -> bool {
+    let prefix_len = SET_BITS + 8 * size_of::<F::Address>() as u32;
+    let wanted = Key::new(
+        prefix_len,
+        SourceRange {
+            set,
+            address: *client,
+        },
+    );
+    F::source_ranges().get(&wanted).is_some()
+}
+
 impl Snapshot {
-    /// An endpoint of the window, uniformly at random.
+    /// An endpoint of the window: the one that `client` sticks to, else any, uniformly at random.
     ///
     /// # Errors
     /// Why there is none.
     #[inline(always)]
-    pub(crate) fn choose<F: Family>(&self) -> Result<Endpoint<F::Address>, Counter> {
+    pub(crate) fn choose<F: Family>(
+        &self,
+        client: &F::Address,
+        endpoint: &mut Endpoint<F::Address>,
+    ) -> Result<(), Counter> {
         if self.window.count == 0 {
             return Err(if self.verdict == Verdict::Drop as u8 {
                 Counter::NoLocalEndpoint
@@ -113,15 +160,29 @@ impl Snapshot {
                 Counter::NoEndpoint
             });
         }
+        if self.affinity_s != 0 && affinity::find::<F>(self, client, endpoint) {
+            return Ok(());
+        }
         // SAFETY: no arguments.
         let random = u64::from(unsafe { bpf_get_prandom_u32() });
         // Scaling instead of a remainder: no division, and no bias towards low indices.
         let index = ((random * u64::from(self.window.count)) >> 32) as u32;
-        F::endpoints()
+        *endpoint = F::endpoints()
             .get_ptr(self.base + self.window.offset + index)
             // SAFETY: a live value that user space does not reuse before a grace period.
             .map(|endpoint| unsafe { endpoint.read() })
-            .ok_or(Counter::Inconsistent)
+            .ok_or(Counter::Inconsistent)?;
+        Ok(())
+    }
+
+    /// The endpoints that may be chosen.
+    #[inline(always)]
+    pub(crate) fn part(&self) -> Part {
+        Part {
+            range: self.range,
+            first: self.window.offset,
+            end: self.window.offset + self.window.count,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -19,6 +20,8 @@ use tracing::{debug, error, info, warn};
 use crate::datapath::{Applied, Datapath, DatapathError, DatapathOptions};
 use crate::model::{Change, Label, ObjectName};
 use crate::node::{self, DevicePatterns, NodeError, NodeNetwork};
+use crate::serve::{HealthChecks, HealthPublisher, ServeError, Servers};
+use crate::settings::{ServeSettings, Settings};
 use crate::source::{Source, SourceError, SourceHealth};
 use crate::store::Store;
 
@@ -42,6 +45,10 @@ pub struct AgentOptions {
     pub devices: DevicePatterns,
     /// The datapath.
     pub datapath: DatapathOptions,
+    /// Which traffic is served, and how.
+    pub settings: Settings,
+    /// Where the agent says how it fares.
+    pub serve: ServeSettings,
 }
 
 /// Why the agent cannot go on.
@@ -56,6 +63,9 @@ pub enum AgentError {
     /// The source is configured wrongly.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// It cannot say how it fares, and may not go on without.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// A task of the agent ended by itself.
     #[error("the {0} ended without a reason; this is a bug in netproxy, please report it")]
     Ended(&'static str),
@@ -68,22 +78,29 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         source,
         devices,
         datapath,
+        settings,
+        serve,
     } = options;
     let tasks = TaskTracker::new();
     // Tasks end with the agent, however it ends.
     let stop = stop.child_token();
     let _guard = stop.clone().drop_guard();
+    let checks = HealthChecks::new(&settings.node_port_addresses);
+    let health = HealthPublisher::new(Timestamp::now(), checks);
+    let mut servers = Servers::start(serve, &source, &node_name, &health);
     let network = node::watch(&tasks, stop.clone()).await?;
     let (sender, changes) = mpsc::channel(WAITING_CHANGES);
-    let (health, _) = watch::channel(SourceHealth::Listing);
+    let (source_health, _) = watch::channel(SourceHealth::Listing);
     // Objects are listed while the programs are being verified.
-    let source = tokio::spawn(source.run(node_name.clone(), sender, health, stop.clone()));
+    let source = source.run(node_name.clone(), sender, source_health, stop.clone());
+    let source = tokio::spawn(source);
     let datapath = Datapath::open(&datapath)?;
     let agent = Agent {
         store: Store::on_node(node_name),
         datapath,
         patterns: devices,
         network: network.borrow().clone(),
+        health,
         has_started: false,
         refused: BTreeSet::new(),
         retry: RETRY.0,
@@ -95,10 +112,14 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
             Ok(Ok(())) | Err(_) => Err(AgentError::Ended("source")),
             Ok(Err(error)) => Err(error.into()),
         },
+        error = servers.ended() => Err(error.map_or(AgentError::Ended("servers"), Into::into)),
     };
     stop.cancel();
     tasks.close();
     tasks.wait().await;
+    if matches!(outcome, Err(AgentError::Serve(_))) {
+        servers.finish().await;
+    }
     outcome
 }
 
@@ -107,6 +128,7 @@ struct Agent {
     datapath: Datapath,
     patterns: DevicePatterns,
     network: Arc<NodeNetwork>,
+    health: HealthPublisher,
     /// Whether everything has been applied once.
     has_started: bool,
     /// Services that the kernel refused.
@@ -149,6 +171,7 @@ impl Agent {
                     let node = self.store.node().cloned();
                     received.drain(..).for_each(|change| self.store.apply(change));
                     if self.store.is_complete() {
+                        self.health.node(self.store.node());
                         if !self.has_started || self.store.node() != node.as_ref() {
                             self.look_at_network();
                         }
@@ -183,10 +206,12 @@ impl Agent {
             .map(|node| node.addresses.clone())
             .unwrap_or_default();
         let devices = node::attachments(&self.network, &self.patterns, &node_addresses);
-        if let Err(error) = self.datapath.set_devices(&devices) {
+        let outcome = self.datapath.set_devices(&devices);
+        if let Err(error) = &outcome {
             // A device may vanish between its listing and here; then it is listed as gone next.
             warn!(%error, "a device is not served");
         }
+        self.health.devices(outcome.err().as_ref());
         if !self.store.is_complete() {
             // The addresses of an earlier process stay in force until the Node is known.
             return;
@@ -197,20 +222,24 @@ impl Agent {
         } else {
             node_addresses.into_iter().collect()
         };
-        if let Err(error) = self.datapath.set_node_addresses(&own, &node_ports) {
+        let outcome = self.datapath.set_node_addresses(&own, &node_ports);
+        if let Err(error) = &outcome {
             error!(%error, "NodePorts may not answer on every address");
         }
+        self.health
+            .node_port_addresses(&node_ports, outcome.err().as_ref());
     }
 
     /// Applies what has changed; the first time, everything, and removes what is not wanted.
     fn bring_up_to_date(&mut self) {
         let mut names: BTreeSet<ObjectName> = self.store.take_dirty().into_iter().collect();
-        if !self.has_started {
+        let is_first = !self.has_started;
+        if is_first {
             self.has_started = true;
             names.extend(self.datapath.service_names());
             names.extend(self.store.services().map(|service| service.name.clone()));
         }
-        if !names.is_empty() {
+        if is_first || !names.is_empty() {
             self.apply(names);
         }
     }
@@ -238,18 +267,27 @@ impl Agent {
     fn apply(&mut self, mut names: BTreeSet<ObjectName>) -> Applied {
         names.append(&mut self.refused);
         let began = Instant::now();
+        let services = names.iter().map(|name| self.store.service(name));
+        self.health.queued(services, began);
         let wanted: Vec<_> = names
             .iter()
             .map(|name| (name.clone(), self.store.plan(name)))
             .collect();
-        match self.datapath.apply(&wanted) {
+        let outcome = self.datapath.apply(&wanted);
+        // Also when something was refused: that of most services is in force.
+        let checks = names.iter();
+        let checks = checks.map(|name| (name.clone(), self.store.health_check(name)));
+        self.health.set_checks(checks);
+        match outcome {
             Ok(applied) => {
                 self.retry = RETRY.0;
+                self.health.updated(Timestamp::now());
                 report(&applied, names.len(), began.elapsed());
                 applied
             }
             Err(error) => {
                 self.refused = names;
+                self.health.refused(self.refused.len(), &error);
                 error!(%error, services = self.refused.len(), retry = ?self.retry, "not everything could be applied");
                 Applied::default()
             }

@@ -67,7 +67,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve this node's service traffic
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// List the service ports that the datapath serves
     Services(services::ServicesArgs),
     /// List the endpoints of services, and which clients may use them
@@ -92,13 +92,16 @@ impl Cli {
             global: Global { bpffs, log },
             command,
         } = self;
-        log.init()?;
+        // The agent's configuration has a say in its log.
+        if !matches!(command, Command::Run(_)) {
+            log.init(log::LogWish::default())?;
+        }
         let pins = Pins::new(&bpffs);
         let mut out = BufWriter::new(io::stdout().lock());
         let mut list = Listing::new(&mut out, table::terminal_width());
         let mut code = ExitCode::SUCCESS;
         match command {
-            Command::Run(args) => args.run(&bpffs)?,
+            Command::Run(args) => args.run(&bpffs, log, &mut list)?,
             Command::Services(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Endpoints(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Flows(args) => args.run(&View::open(&pins)?, &mut list)?,

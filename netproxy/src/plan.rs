@@ -3,7 +3,9 @@
 //! Pure: objects and this node's view go in, plain values come out. No I/O, no clock, no maps.
 //! `ports` walks a Service; for each of its ports `join` finds the endpoints, `topology` reads
 //! their hints, and `segments` sorts them so that every set a client may use is one window.
+//! `health` counts for load balancers.
 
+mod health;
 mod join;
 mod ports;
 mod segments;
@@ -13,5 +15,6 @@ mod wanted;
 #[cfg(test)]
 mod tests;
 
+pub use health::{HealthCheck, health_check};
 pub use ports::plan_service;
 pub use wanted::{NodeView, PortKey, WantedEndpoint, WantedFrontend, WantedPort, WantedRange};

@@ -1,9 +1,13 @@
 //! What an operator may choose about which traffic is served, and how. Pure values; `cli` and the
 //! configuration file make them, the plan, the datapath and the agent act on them.
 
+mod serve;
+
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+
+pub use self::serve::{HEALTHZ_PORT, METRICS_PORT, SYNC_PERIOD, ServeSettings};
 
 /// The settings of an agent. The default is what needs no touching.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +80,7 @@ pub enum LocalPods {
 }
 
 /// Which clients' addresses are hidden behind the node's although the answer would come back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Masquerade {
     /// Nobody's.
     #[default]

@@ -19,7 +19,7 @@ use rustc_hash::FxHashMap;
 use self::group::Group;
 use self::last_known::LastKnown;
 use crate::model::{Change, Endpoint, EndpointSlice, Label, Node, ObjectName, Service};
-use crate::plan::{NodeView, WantedPort, plan_service};
+use crate::plan::{HealthCheck, NodeView, WantedPort, health_check, plan_service};
 
 /// Services, the slices of each, and this node's Node.
 #[derive(Debug)]
@@ -90,6 +90,16 @@ impl Store {
         };
         let slices: Vec<_> = self.slices(service).collect();
         plan_service(object, &slices, &self.view)
+    }
+
+    /// The health check that the service wants on this node.
+    #[must_use]
+    pub fn health_check(&self, service: &ObjectName) -> Option<HealthCheck> {
+        let object = self.service(service)?;
+        // Most services want none: their slices are not even looked at.
+        object.health_check_node_port?;
+        let slices: Vec<_> = self.slices(service).collect();
+        health_check(object, &slices, &self.view)
     }
 
     /// The service of this name.

@@ -8,6 +8,7 @@ mod cluster_ip;
 mod command_line;
 mod ground;
 mod hairpin;
+mod health;
 mod host_network;
 mod life;
 mod manifests;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use netproxy_common::FlowKind;
+use netproxy_common::{Counter, FlowKind};
 
 use crate::world::{At as _, Flavour, POD_PORT, Shop, World};
 
@@ -249,7 +249,9 @@ fn node_ports_answer_on_the_addresses_given_and_nowhere_else() {
         world
             .ingress("eth0", &given)
             .passes_as(&given.clone().to(endpoint));
-        for address in [flavour.bridge(), shop.cluster_ip().ip(), shop.vip().ip()] {
+        let unused = flavour.first(client, shop.cluster_ip().ip().at(port));
+        world.ingress("eth0", &unused).refuses(Counter::UnusedPort);
+        for address in [flavour.bridge(), shop.vip().ip()] {
             let other = flavour.first(client, address.at(port));
             world
                 .ingress("eth0", &other)

@@ -5,7 +5,7 @@ use netproxy_common::Counter;
 use crate::world::{At as _, Flavour, POD_PORT, Shop, World};
 
 #[test]
-fn a_service_without_endpoints_answers_nobody() {
+fn a_service_without_endpoints_refuses_everybody() {
     let mut world = World::new();
     for flavour in Flavour::ALL {
         let shop = Shop::new(flavour, 1);
@@ -14,9 +14,10 @@ fn a_service_without_endpoints_answers_nobody() {
         let outside = flavour.first(flavour.outside().at(40_000), shop.node_port());
         let process = flavour.first(flavour.node().at(40_000), shop.cluster_ip());
 
-        world.ingress("pod1", &pod).drops(Counter::NoEndpoint);
-        world.ingress("eth0", &outside).drops(Counter::NoEndpoint);
-        world.sent("eth0", &process).drops(Counter::NoEndpoint);
+        let reason = Counter::NoEndpoint;
+        world.ingress("pod1", &pod).refuses(reason);
+        world.ingress("eth0", &outside).refuses(reason);
+        world.sent("eth0", &process).refuses(reason);
     }
     assert_eq!(world.flows(), []);
 }

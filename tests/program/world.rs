@@ -4,6 +4,7 @@ mod checksum;
 mod hook;
 mod namespace;
 mod packet;
+mod refusal;
 mod service;
 mod topology;
 

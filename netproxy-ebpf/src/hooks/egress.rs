@@ -5,11 +5,13 @@ use netproxy_common::flow::FlowFlags;
 use netproxy_common::{AddressFlags, FlowKind};
 
 use super::{Verdict, open, translate};
-use crate::packet::{Headers, Packet as _, Parse, Skb};
+use crate::family::Family;
+use crate::packet::{Headers, Packet as _, Skb};
+use crate::refuse::{self, Icmp};
 use crate::{flow, service};
 
 #[inline(always)]
-pub(super) fn packet<F: Parse, const L2: usize>(packet: Skb<L2>) -> Verdict {
+pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
     packet.make_accessible(super::HEADER_BYTES);
     let mut headers = Headers::<F>::blank();
     if !headers.fill(packet) {
@@ -25,22 +27,26 @@ pub(super) fn packet<F: Parse, const L2: usize>(packet: Skb<L2>) -> Verdict {
         return Verdict::PASS;
     }
     let address = service::address::<F>(&headers.key.destination);
-    let is_frontend = address.has(AddressFlags::CLUSTER_IP | AddressFlags::VIP)
-        && !address.has(AddressFlags::NODE | AddressFlags::LEFT_ALONE);
-    if !is_frontend || !service::address::<F>(&headers.key.source).has(AddressFlags::NODE) {
+    if address.bits == 0 {
+        return open::nowhere(&headers);
+    }
+    if address.has(AddressFlags::NODE | AddressFlags::LEFT_ALONE)
+        || !service::address::<F>(&headers.key.source).has(AddressFlags::NODE)
+    {
         return Verdict::PASS;
     }
-    open::for_host::<F, L2>(packet, &headers, address)
+    let verdict = open::for_host::<F, L2>(packet, &headers, address);
+    if verdict.is_refusal() {
+        refuse::tell_sender(packet, &headers, verdict, refuse::Sender::ThisHost)
+    } else {
+        verdict
+    }
 }
 
 /// As its namesake at ingress.
 #[inline(never)]
-fn known<F: Parse, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Option<Verdict> {
-    let mut flow = flow::find::<F>(&headers.key)?;
-    if flow::is_over(&flow, headers.key.protocol, headers.tcp_flags) {
-        flow::forget::<F>(&headers.key, &flow);
-        return None;
-    }
+fn known<F: Family, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Option<Verdict> {
+    let mut flow = flow::of_packet::<F>(headers)?;
     let is_reply = flow.has(FlowFlags::REPLY);
     let outcome = match (FlowKind::from_u8(flow.kind), is_reply) {
         (Some(FlowKind::Edge), true) => {

@@ -6,11 +6,13 @@ use netproxy_common::{AddressFlags, Counter, FlowKind};
 
 use super::{Verdict, open, translate};
 use crate::count::count;
-use crate::packet::{Headers, Packet as _, Parse, Skb};
-use crate::{device, flow, networks, service};
+use crate::family::Family;
+use crate::packet::{Headers, Packet as _, Skb};
+use crate::refuse::{self, Icmp};
+use crate::{device, flow, service};
 
 #[inline(always)]
-pub(super) fn packet<F: Parse, const L2: usize>(packet: Skb<L2>) -> Verdict {
+pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
     packet.make_accessible(super::HEADER_BYTES);
     let mut headers = Headers::<F>::blank();
     if !headers.fill(packet) {
@@ -18,7 +20,7 @@ pub(super) fn packet<F: Parse, const L2: usize>(packet: Skb<L2>) -> Verdict {
     }
     let address = service::address::<F>(&headers.key.destination);
     if address.bits == 0 {
-        return unknown(&headers);
+        return open::nowhere(&headers);
     }
     if address.has(AddressFlags::LEFT_ALONE) {
         return Verdict::PASS;
@@ -29,33 +31,25 @@ pub(super) fn packet<F: Parse, const L2: usize>(packet: Skb<L2>) -> Verdict {
         }
         return Verdict::PASS;
     }
-    match known::<F, L2>(packet, &headers) {
-        Some(verdict) => verdict,
-        None if !device::is_for_host(packet) => Verdict::PASS,
-        None => open::at_ingress::<F, L2>(packet, &headers, address),
+    if let Some(verdict) = known::<F, L2>(packet, &headers) {
+        return verdict;
     }
-}
-
-/// A packet to an address that means nothing here, unless cluster IPs are taken from its network:
-/// then it would go astray. A segment of a connection may be on its way through kube-proxy's rules.
-#[inline(always)]
-fn unknown<F: Parse>(headers: &Headers<F>) -> Verdict {
-    if headers.opens() && networks::is_service::<F>(&headers.key.destination) {
-        Verdict::drop(Counter::UnusedAddress)
+    if !device::is_for_host(packet) {
+        return Verdict::PASS;
+    }
+    let verdict = open::at_ingress::<F, L2>(packet, &headers, address);
+    if verdict.is_refusal() {
+        refuse::tell_sender(packet, &headers, verdict, refuse::Sender::Outside)
     } else {
-        Verdict::PASS
+        verdict
     }
 }
 
 /// What becomes of a packet that belongs to a flow; None: it belongs to none.
 #[inline(never)]
-fn known<F: Parse, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Option<Verdict> {
-    let mut flow = flow::find::<F>(&headers.key)?;
+fn known<F: Family, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Option<Verdict> {
+    let mut flow = flow::of_packet::<F>(headers)?;
     let is_reply = flow.has(FlowFlags::REPLY);
-    if flow::is_over(&flow, headers.key.protocol, headers.tcp_flags) {
-        flow::forget::<F>(&headers.key, &flow);
-        return None;
-    }
     flow::note::<F>(&headers.key, &mut flow, headers.tcp_flags);
     let outcome = match (FlowKind::from_u8(flow.kind), is_reply) {
         (Some(FlowKind::Edge), false) => translate::in_place::<F, L2>(packet, headers, &flow),

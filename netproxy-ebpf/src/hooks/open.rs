@@ -7,13 +7,12 @@ use netproxy_common::{AddressFlags, Counter, Flow, FlowKind, FlowState, Frontend
 use super::{Verdict, translate};
 use crate::clock::now_s;
 use crate::count::count;
-use crate::device;
 use crate::family::Family;
 use crate::flow::{self, OpenError};
+use crate::maps::Opening;
 use crate::packet::{Headers, Packet as _, Skb};
-use crate::ports;
-use crate::route;
-use crate::service::{self, Snapshot};
+use crate::service::{self, Client, Snapshot};
+use crate::{affinity, device, networks, ports, route};
 
 /// How many endpoints are tried when the tuple in which they would answer is taken.
 const MOST_ENDPOINTS: usize = 2;
@@ -38,37 +37,59 @@ pub(super) fn for_host<F: Family, const L2: usize>(
     host(packet, headers, address).into()
 }
 
+/// What becomes of a packet to an address that no service has at this moment: where cluster IPs are
+/// taken from its network it would go astray. A segment of a connection may yet be on its way
+/// through somebody else's rules.
+#[inline(always)]
+pub(super) fn nowhere<F: Family>(headers: &Headers<F>) -> Verdict {
+    if headers.opens() && networks::is_service::<F>(&headers.key.destination) {
+        Verdict::drop(Counter::UnusedAddress)
+    } else {
+        Verdict::PASS
+    }
+}
+
 #[inline(always)]
 fn edge_or_whole<F: Family, const L2: usize>(
     packet: Skb<L2>,
     headers: &Headers<F>,
     address: AddressFlags,
 ) -> Result<Verdict, Counter> {
-    let Some(frontend) = frontend(headers, address) else {
-        return Ok(Verdict::PASS);
+    let frontend = match frontend(headers, address) {
+        Ok(frontend) => frontend,
+        Err(verdict) => return Ok(verdict),
     };
-    let is_client_local = device::is_client_local::<F, _>(packet, &headers.key.source);
-    let is_local_pod = device::is_local_pod::<F, _>(packet, &headers.key.source, is_client_local);
-    let service = service::snapshot(&frontend, is_local_pod)?;
-    let mut flow = blank(headers, &service, packet.ifindex());
+    let opening = opening::<F>()?;
+    let client = &headers.key.source;
+    let is_client_local = device::is_client_local::<F, _>(packet, client);
+    let asking = Client {
+        is_local: device::is_local_pod::<F, _>(packet, client, is_client_local),
+        is_host: false,
+    };
+    service::snapshot::<F>(&frontend, asking, client, &mut opening.service)?;
+    begin(
+        &mut opening.flow,
+        headers,
+        &opening.service,
+        packet.ifindex(),
+    );
     for _ in 0..MOST_ENDPOINTS {
-        let endpoint = service.choose::<F>()?;
-        flow.destination = endpoint.address;
-        flow.destination_port = endpoint.port;
-        let is_hairpin = endpoint.address == headers.key.source;
-        if is_hairpin || !(is_client_local || service::is_endpoint_local::<F>(&endpoint)) {
-            return whole(packet, headers, &mut flow);
+        choose(opening, headers)?;
+        let is_hairpin = opening.endpoint.address == *client;
+        let comes_back = is_client_local || service::is_endpoint_local::<F>(&opening.endpoint);
+        if is_hairpin || !comes_back || opening.service.hides_client {
+            return whole(packet, headers, opening);
         }
-        match flow::open::<F>(&headers.key, &flow) {
-            Ok(()) => return translate::in_place(packet, headers, &flow),
+        match flow::open::<F>(&headers.key, &opening.flow) {
+            Ok(()) => return translate::in_place(packet, headers, stick(opening, headers)),
             Err(OpenError::Taken) => {}
             Err(refused) => return refuse(refused),
         }
     }
     // Another service's flow answers this client in the same tuple: a source port of its own
     // tells them apart, and the client's egress hook undoes it.
-    ports::open_with_port::<F>(&headers.key, &mut flow)?;
-    translate::in_place(packet, headers, &flow)
+    ports::open_with_port::<F>(&headers.key, &mut opening.flow)?;
+    translate::in_place(packet, headers, stick(opening, headers))
 }
 
 #[inline(always)]
@@ -77,42 +98,60 @@ fn host<F: Family, const L2: usize>(
     headers: &Headers<F>,
     address: AddressFlags,
 ) -> Result<Verdict, Counter> {
-    let Some(frontend) = frontend(headers, address) else {
-        return Ok(Verdict::PASS);
+    let frontend = match frontend(headers, address) {
+        Ok(frontend) => frontend,
+        Err(verdict) => return Ok(verdict),
     };
-    let service = service::snapshot(&frontend, true)?;
-    let endpoint = service.choose::<F>()?;
-    if service::address::<F>(&endpoint.address).has(AddressFlags::NODE) {
+    let opening = opening::<F>()?;
+    let asking = Client {
+        is_local: true,
+        is_host: true,
+    };
+    service::snapshot::<F>(&frontend, asking, &headers.key.source, &mut opening.service)?;
+    begin(
+        &mut opening.flow,
+        headers,
+        &opening.service,
+        packet.ifindex(),
+    );
+    opening.flow.kind = FlowKind::Host as u8;
+    choose(opening, headers)?;
+    if service::address::<F>(&opening.endpoint.address).has(AddressFlags::NODE) {
         return Err(Counter::HostToItself);
     }
-    let mut flow = blank(headers, &service, packet.ifindex());
-    flow.kind = FlowKind::Host as u8;
-    flow.destination = endpoint.address;
-    flow.destination_port = endpoint.port;
+    let flow = &mut opening.flow;
     let route = route::find::<F, _>(packet, &flow.source, &flow.destination)?;
-    let keeps_source = service::is_endpoint_local::<F>(&endpoint)
+    let keeps_source = service::is_endpoint_local::<F>(&opening.endpoint)
         || route.source == F::Address::UNSPECIFIED
         || route.source == flow.source;
     if keeps_source {
-        match flow::open::<F>(&headers.key, &flow) {
-            Ok(()) => return Ok(translate::and_redirect(packet, headers, &flow)),
+        match flow::open::<F>(&headers.key, flow) {
+            Ok(()) => {
+                let flow = stick(opening, headers);
+                return Ok(translate::and_redirect(packet, headers, flow));
+            }
             Err(OpenError::Taken) => {}
             Err(refused) => return refuse(refused),
         }
     } else {
         flow.source = route.source;
     }
-    ports::open_with_port::<F>(&headers.key, &mut flow)?;
-    Ok(translate::and_redirect(packet, headers, &flow))
+    ports::open_with_port::<F>(&headers.key, flow)?;
+    Ok(translate::and_redirect(
+        packet,
+        headers,
+        stick(opening, headers),
+    ))
 }
 
-/// Opens a whole flow to the endpoint that is `flow`'s destination.
+/// Opens a whole flow to the endpoint that was chosen.
 #[inline(always)]
 fn whole<F: Family, const L2: usize>(
     packet: Skb<L2>,
     headers: &Headers<F>,
-    flow: &mut Flow<F::Address>,
+    opening: &mut Opening<F::Address>,
 ) -> Result<Verdict, Counter> {
+    let flow = &mut opening.flow;
     let route = route::find::<F, _>(packet, &headers.key.source, &flow.destination)?;
     if route.source == F::Address::UNSPECIFIED {
         return Err(Counter::NoRoute);
@@ -120,24 +159,55 @@ fn whole<F: Family, const L2: usize>(
     flow.kind = FlowKind::Whole as u8;
     flow.source = route.source;
     ports::open_with_port::<F>(&headers.key, flow)?;
-    Ok(translate::and_redirect(packet, headers, flow))
+    Ok(translate::and_redirect(
+        packet,
+        headers,
+        stick(opening, headers),
+    ))
 }
 
-/// The frontend that the packet asks for, if it may open a flow.
+/// The frontend that the packet asks for, or what becomes of a packet that asks for none.
 #[inline(always)]
-fn frontend<F: Family>(headers: &Headers<F>, address: AddressFlags) -> Option<Frontend> {
-    let frontend = service::frontend::<F>(&headers.key, address)?;
+fn frontend<F: Family>(headers: &Headers<F>, address: AddressFlags) -> Result<Frontend, Verdict> {
+    let Some(frontend) = service::frontend::<F>(&headers.key, address) else {
+        return Err(unserved(headers, address));
+    };
     if headers.opens() {
-        return Some(frontend);
+        return Ok(frontend);
     }
     count(Counter::UnknownConnection);
-    None
+    Err(Verdict::PASS)
 }
 
-/// The forward half of a flow that keeps everything but an endpoint yet to be chosen.
+/// What becomes of a packet to a port at which no service answers.
 #[inline(always)]
-fn blank<F: Family>(headers: &Headers<F>, service: &Snapshot, ifindex: u32) -> Flow<F::Address> {
-    Flow {
+pub(super) fn unserved<F: Family>(headers: &Headers<F>, address: AddressFlags) -> Verdict {
+    if address.has(AddressFlags::LINGERING) {
+        nowhere(headers)
+    } else if address.has(AddressFlags::CLUSTER_IP) && headers.opens() {
+        Verdict::drop(Counter::UnusedPort)
+    } else {
+        Verdict::PASS
+    }
+}
+
+/// This CPU's room.
+#[inline(always)]
+fn opening<F: Family>() -> Result<&'static mut Opening<F::Address>, Counter> {
+    let opening = F::openings().get_ptr_mut(0).ok_or(Counter::Inconsistent)?;
+    // SAFETY: programs at tc hooks do not nest, and each asks for it once.
+    Ok(unsafe { &mut *opening })
+}
+
+/// Writes down the forward half of a flow that keeps everything but an endpoint yet to be chosen.
+#[inline(always)]
+fn begin<F: Family>(
+    flow: &mut Flow<F::Address>,
+    headers: &Headers<F>,
+    service: &Snapshot,
+    ifindex: u32,
+) {
+    *flow = Flow {
         source: headers.key.source,
         destination: F::Address::UNSPECIFIED,
         source_port: headers.key.source_port,
@@ -150,7 +220,33 @@ fn blank<F: Family>(headers: &Headers<F>, service: &Snapshot, ifindex: u32) -> F
         generation: service.generation,
         deadline_s: now_s() + FlowState::Opening.lifetime_s(headers.key.protocol),
         client_ifindex: ifindex,
+    };
+}
+
+/// Makes an endpoint the flow's destination.
+#[inline(always)]
+fn choose<F: Family>(
+    opening: &mut Opening<F::Address>,
+    headers: &Headers<F>,
+) -> Result<(), Counter> {
+    opening
+        .service
+        .choose::<F>(&headers.key.source, &mut opening.endpoint)?;
+    opening.flow.destination = opening.endpoint.address;
+    opening.flow.destination_port = opening.endpoint.port;
+    Ok(())
+}
+
+/// The flow, which is open: from now on the client sticks to its endpoint, where it is to.
+#[inline(always)]
+fn stick<'a, F: Family>(
+    opening: &'a Opening<F::Address>,
+    headers: &Headers<F>,
+) -> &'a Flow<F::Address> {
+    if opening.service.affinity_s != 0 {
+        affinity::remember::<F>(&opening.service, &headers.key.source, &opening.endpoint);
     }
+    &opening.flow
 }
 
 #[inline(always)]

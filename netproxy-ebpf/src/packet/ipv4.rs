@@ -40,7 +40,7 @@ impl Parse for V4 {
         }
         let is_fragment = u16::from_be(header.fragment) & MORE_FRAGMENTS_AND_OFFSET != 0;
         let ports = if is_fragment {
-            Ports::none(header.protocol)?
+            Ports::none(header.protocol)
         } else {
             transport::parse(packet, transport, end, header.protocol)?
         };
@@ -54,7 +54,9 @@ impl Parse for V4 {
                 pad: [0; 3],
             },
             transport: (transport & MOST_HEADERS) as u16,
+            transport_bytes: end.wrapping_sub(transport) as u16,
             tcp_flags: ports.tcp_flags,
+            has_ports: ports.are_there,
             is_fragment,
         })
     }

@@ -74,7 +74,7 @@ impl Parse for V6 {
             }
         }
         let ports = if is_fragment {
-            Ports::none(protocol)?
+            Ports::none(protocol)
         } else {
             transport::parse(packet, transport, end, protocol)?
         };
@@ -88,7 +88,9 @@ impl Parse for V6 {
                 pad: [0; 3],
             },
             transport: (transport & MOST_HEADERS) as u16,
+            transport_bytes: end.wrapping_sub(transport) as u16,
             tcp_flags: ports.tcp_flags,
+            has_ports: ports.are_there,
             is_fragment,
         })
     }

@@ -27,6 +27,12 @@ impl<const L2: usize> Skb<L2> {
         }
     }
 
+    /// The hook's context, for helpers that want it typed.
+    #[inline(always)]
+    pub(crate) fn skb(self) -> *mut __sk_buff {
+        self.skb
+    }
+
     /// The EtherType in network byte order.
     #[inline(always)]
     pub(crate) fn protocol(self) -> u32 {

@@ -33,22 +33,25 @@ pub(super) struct Ports {
     pub(super) source: Be16,
     pub(super) destination: Be16,
     pub(super) tcp_flags: u8,
+    /// Whether services balance this protocol.
+    pub(super) are_there: bool,
 }
 
 impl Ports {
-    /// For a packet whose transport header is not at hand; None: nothing that services balance.
+    /// For a packet whose transport header is not at hand, or has no ports.
     #[inline(always)]
-    pub(super) fn none(protocol: u8) -> Option<Self> {
-        (protocol == TCP || protocol == UDP).then_some(Self {
+    pub(super) fn none(protocol: u8) -> Self {
+        Self {
             source: Be16::ZERO,
             destination: Be16::ZERO,
             tcp_flags: 0,
-        })
+            are_there: protocol == TCP || protocol == UDP,
+        }
     }
 }
 
 /// Reads the header at `offset` in a packet that by its IP header ends at `end`; None: too short
-/// (what follows is padding of the link layer), or nothing that services balance.
+/// (what follows is padding of the link layer).
 #[inline(always)]
 pub(super) fn parse<P: Packet>(
     packet: P,
@@ -63,6 +66,7 @@ pub(super) fn parse<P: Packet>(
                 source: header.source,
                 destination: header.destination,
                 tcp_flags: header.flags,
+                are_there: true,
             })
         }
         UDP if offset + size_of::<Udp>() <= end => {
@@ -71,9 +75,11 @@ pub(super) fn parse<P: Packet>(
                 source: header.source,
                 destination: header.destination,
                 tcp_flags: 0,
+                are_there: true,
             })
         }
-        _ => None,
+        TCP | UDP => None,
+        _ => Some(Ports::none(protocol)),
     }
 }
 

@@ -29,16 +29,21 @@ pub(super) struct CleanupArgs {}
 impl CleanupArgs {
     #[expect(clippy::unused_self, reason = "every command is run in the same way")]
     pub(super) fn run(&self, pins: &Pins, list: &mut Listing<'_>) -> anyhow::Result<()> {
-        let Removed {
-            maps,
-            links,
-            filters,
-        } = datapath::clean_up(pins)?;
-        let directory = pins.directory().display();
-        list.line(&if maps + links + filters > 0 {
-            format!("removed {maps} maps and {links} links from {directory}, and {filters} filters")
-        } else {
-            format!("nothing to remove: no datapath is pinned at {directory}")
-        })
+        clean_up(pins, list)
     }
+}
+
+/// Removes everything and tells what it was.
+pub(super) fn clean_up(pins: &Pins, list: &mut Listing<'_>) -> anyhow::Result<()> {
+    let Removed {
+        maps,
+        links,
+        filters,
+    } = datapath::clean_up(pins)?;
+    let directory = pins.directory().display();
+    list.line(&if maps + links + filters > 0 {
+        format!("removed {maps} maps and {links} links from {directory}, and {filters} filters")
+    } else {
+        format!("nothing to remove: no datapath is pinned at {directory}")
+    })
 }

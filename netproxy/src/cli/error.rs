@@ -2,7 +2,7 @@
 
 use std::io::{Error, ErrorKind};
 
-/// The error with its causes in one line, and what to do where only privileges are missing. A
+/// The error with its causes in one line (settings that are wrong have one each, indented), and what to do where only privileges are missing. A
 /// cause that an outer text already tells is left out.
 pub(crate) fn line(error: &anyhow::Error) -> String {
     let mut line = error.to_string();

@@ -17,21 +17,28 @@ pub(super) struct LogArgs {
     #[arg(
         long,
         help = "How log lines are written to stderr; NETPROXY_LOG (else RUST_LOG) in the \
-                environment chooses which: `debug`, `info,netproxy::datapath=trace`",
+                environment chooses which: `debug`, `info,netproxy::datapath=trace` [default: text]",
         global = true,
         value_enum,
         value_name = "FORMAT",
-        env = "NETPROXY_LOG_FORMAT",
-        default_value_t
+        env = "NETPROXY_LOG_FORMAT"
     )]
-    log_format: LogFormat,
+    log_format: Option<LogFormat>,
+}
+
+/// How the agent's configuration wants it, unless flags and the environment say otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LogWish {
+    /// klog's: 0 for information, 4 for debugging, more for all.
+    pub(super) verbosity: i32,
+    /// One JSON object per line.
+    pub(super) is_json: bool,
 }
 
 /// The form of a log line.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum LogFormat {
     /// For people
-    #[default]
     Text,
     /// One JSON object per line
     Json,
@@ -42,11 +49,16 @@ impl LogArgs {
     ///
     /// # Errors
     /// A filter that cannot be read, or logging was started before.
-    pub(super) fn init(self) -> anyhow::Result<()> {
+    pub(super) fn init(self, wish: LogWish) -> anyhow::Result<()> {
         let subscriber = tracing_subscriber::fmt()
-            .with_env_filter(filter(|name| std::env::var(name).ok())?)
+            .with_env_filter(filter(|name| std::env::var(name).ok(), wish.verbosity)?)
             .with_writer(io::stderr);
-        match self.log_format {
+        let wished = if wish.is_json {
+            LogFormat::Json
+        } else {
+            LogFormat::Text
+        };
+        match self.log_format.unwrap_or(wished) {
             LogFormat::Text => subscriber.with_ansi(io::stderr().is_terminal()).try_init(),
             LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
         }
@@ -54,8 +66,8 @@ impl LogArgs {
     }
 }
 
-/// The filter of the first variable that is set; information and worse if none is.
-fn filter(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<EnvFilter> {
+/// The filter of the first variable that is set; of klog's verbosity if none is.
+fn filter(variable: impl Fn(&str) -> Option<String>, verbosity: i32) -> anyhow::Result<EnvFilter> {
     for name in VARIABLES {
         if let Some(value) = variable(name).filter(|value| !value.is_empty()) {
             return EnvFilter::try_new(format!("{ALWAYS},{value}")).with_context(|| {
@@ -65,7 +77,13 @@ fn filter(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<EnvFilter
             });
         }
     }
-    Ok(EnvFilter::new(format!("{ALWAYS},info")))
+    // Kubernetes' conventions: up to 3 are for operators, 4 is for debugging, 5 for tracing.
+    let level = match verbosity {
+        ..4 => "info",
+        4 => "info,netproxy=debug",
+        5.. => "debug,netproxy=trace",
+    };
+    Ok(EnvFilter::new(format!("{ALWAYS},{level}")))
 }
 
 #[cfg(test)]
@@ -78,7 +96,7 @@ mod tests {
                 .find(|(known, _)| *known == name)
                 .map(|(_, value)| (*value).to_owned())
         };
-        filter(lookup).map(|filter| filter.to_string())
+        filter(lookup, 0).map(|filter| filter.to_string())
     }
 
     #[test]
@@ -95,6 +113,16 @@ mod tests {
         let set = [("NETPROXY_LOG", "info,kube_runtime=debug")];
 
         assert_eq!(filter_of(&set).unwrap(), "kube_runtime=debug,info");
+    }
+
+    #[test]
+    fn verbosity_is_klogs_where_no_variable_is_set() {
+        let of = |verbosity| filter(|_| None, verbosity).unwrap().to_string();
+
+        assert_eq!(of(0), "kube_runtime=error,info");
+        assert_eq!(of(2), "kube_runtime=error,info");
+        assert_eq!(of(4), "kube_runtime=error,netproxy=debug,info");
+        assert_eq!(of(9), "kube_runtime=error,netproxy=trace,debug");
     }
 
     #[test]

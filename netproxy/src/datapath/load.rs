@@ -138,6 +138,7 @@ impl Loaded {
             Some(
                 Map::Array(data)
                 | Map::HashMap(data)
+                | Map::LpmTrie(data)
                 | Map::LruHashMap(data)
                 | Map::PerCpuArray(data),
             ) => Ok(data),

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use aya::maps::lpm_trie::Key as LpmKey;
 use aya::maps::{MapError, MapInfo, MapType};
 use netproxy_common::{
-    AddressFlags, Device, Endpoint, Flow, FlowKey, Frontend, FrontendKey, Ipv4, Ipv6, Name,
-    Network, Range, SCHEMA_VERSION, Service,
+    AddressFlags, Affinity, AffinityKey, Device, Endpoint, Flow, FlowKey, Frontend, FrontendKey,
+    Ipv4, Ipv6, Name, Network, Range, SCHEMA_VERSION, Service, SourceRange,
 };
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use tracing::warn;
@@ -55,6 +56,10 @@ const SHAPES: &[Shape] = &[
     shape::<u32, Network<Ipv6>>("SERVICE_CIDRS_V6", MapType::Array),
     shape::<u32, Network<Ipv4>>("POD_CIDRS_V4", MapType::Array),
     shape::<u32, Network<Ipv6>>("POD_CIDRS_V6", MapType::Array),
+    shape::<LpmKey<SourceRange<Ipv4>>, u32>("SOURCE_RANGES_V4", MapType::LpmTrie),
+    shape::<LpmKey<SourceRange<Ipv6>>, u32>("SOURCE_RANGES_V6", MapType::LpmTrie),
+    shape::<AffinityKey<Ipv4>, Affinity<Ipv4>>("AFFINITY_V4", MapType::LruHash),
+    shape::<AffinityKey<Ipv6>, Affinity<Ipv6>>("AFFINITY_V6", MapType::LruHash),
     shape::<FrontendKey<Ipv4>, u32>("PORT_CURSORS_V4", MapType::LruHash),
     shape::<FrontendKey<Ipv6>, u32>("PORT_CURSORS_V6", MapType::LruHash),
     shape::<u32, Device>("DEVICES", MapType::Hash),

@@ -2,6 +2,7 @@
 //! read a window as endpoint names.
 
 mod categorise;
+mod health;
 mod merge;
 mod ports;
 mod reference;

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use netproxy_common::service::SEGMENTS;
 use netproxy_common::{FrontendKind, Verdict, Window};
 
-use crate::model::{Family, Label, ObjectName, Protocol};
+use crate::model::{Endpoint, Family, Label, ObjectName, Protocol};
 
 /// What the plan must know of this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,15 @@ pub struct NodeView {
     pub name: Label,
     /// Its zone, for hints.
     pub zone: Option<Label>,
+}
+
+impl NodeView {
+    /// Whether `endpoint` is on this node.
+    #[must_use]
+    pub fn hosts(&self, endpoint: &Endpoint) -> bool {
+        // An empty name is no node's: it stands for a name not known yet.
+        endpoint.node.as_ref() == Some(&self.name) && !self.name.is_empty()
+    }
 }
 
 /// Identifies a service port in one family: the unit of the datapath's updates.

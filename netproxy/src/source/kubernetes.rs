@@ -10,6 +10,7 @@ mod kind;
 mod listing;
 mod outage;
 mod query;
+mod recording;
 mod retry;
 mod watching;
 
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use self::connection::Connection;
 use self::listing::Latch;
 use self::outage::Outage;
+pub(super) use self::recording::record;
 use self::watching::Watching;
 use super::{SourceError, SourceHealth};
 use crate::model::{Change, Label};

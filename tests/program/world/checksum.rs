@@ -2,7 +2,7 @@
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 
-/// Of a packet that starts with an IP header: of that header, and of TCP or UDP. None where there
+/// Of a packet that starts with an IP header: of that header, and of TCP, UDP or ICMP. None where there
 /// is none to check: no IP packet, a fragment, another protocol, a UDP checksum of zero.
 pub(crate) fn checksums_hold(packet: &[u8]) -> (Option<bool>, Option<bool>) {
     let Ok(packet) = SlicedPacket::from_ip(packet) else {
@@ -23,6 +23,10 @@ pub(crate) fn checksums_hold(packet: &[u8]) -> (Option<bool>, Option<bool>) {
                     let right = header.calc_checksum_ipv4_raw(source, destination, udp.payload());
                     Some(udp.checksum() == right.unwrap())
                 }
+                Some(TransportSlice::Icmpv4(icmp)) => {
+                    let right = icmp.icmp_type().calc_checksum(icmp.payload());
+                    Some(icmp.checksum() == right)
+                }
                 _ => None,
             };
             (Some(is_right), transport)
@@ -39,6 +43,9 @@ pub(crate) fn checksums_hold(packet: &[u8]) -> (Option<bool>, Option<bool>) {
                     let header = udp.to_header();
                     let right = header.calc_checksum_ipv6_raw(source, destination, udp.payload());
                     Some(udp.checksum() == right.unwrap())
+                }
+                Some(TransportSlice::Icmpv6(icmp)) => {
+                    Some(icmp.is_checksum_valid(source, destination))
                 }
                 _ => None,
             };

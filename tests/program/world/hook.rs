@@ -13,6 +13,7 @@ use netproxy::datapath::{Counters, Pins};
 use netproxy_common::Counter;
 
 use super::packet::Packet;
+use super::refusal;
 
 /// Offsets in `struct __sk_buff` of uapi/linux/bpf.h, in 32-bit words.
 const WORDS: usize = 48;
@@ -158,6 +159,19 @@ impl Outcome {
         self.has_code(SHOT);
         assert!(reason.is_drop(), "{reason:?} is no reason to drop");
         self.counts(reason)
+    }
+
+    /// It comes back as an ICMP error of the family: port unreachable, from the address asked for.
+    #[track_caller]
+    pub(crate) fn refuses(self, reason: Counter) -> Self {
+        self.has_code(REDIRECT);
+        refusal::answers(&self.input, &self.output, self.has_link_layer);
+        self.counts(reason).counts(Counter::Refused)
+    }
+
+    /// Whether an ICMP error came out.
+    pub(crate) fn was_refused(&self) -> bool {
+        self.counted.contains_key(&Counter::Refused)
     }
 
     /// This was counted once.

@@ -1,0 +1,150 @@
+//! Whether an endpoint is still among those that a client may use, or that serve at all: a binary
+//! search in each segment, which is sorted by address and port.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::bpf_loop;
+use netproxy_common::service::SEGMENTS;
+use netproxy_common::{Endpoint, Flow, Service};
+
+use crate::family::Family;
+use crate::maps::{RANGES, SERVICES};
+
+/// Halvings that leave one endpoint of as many as `ENDPOINTS_*` can be made to hold.
+const MOST_STEPS: u32 = 24;
+
+/// A part of a range.
+#[derive(Clone, Copy)]
+pub(crate) struct Part {
+    /// Index of the range's header.
+    pub(crate) range: u32,
+    /// First endpoint, relative to the range's base.
+    pub(crate) first: u32,
+    /// One after the last.
+    pub(crate) end: u32,
+}
+
+/// Looks for `endpoint`'s address and port in `part`; found, the rest of `endpoint` is filled in.
+#[inline(never)]
+pub(crate) fn find<F: Family>(part: &Part, endpoint: &mut Endpoint<F::Address>) -> bool {
+    let Some(range) = RANGES.get_ptr(part.range) else {
+        return false;
+    };
+    // SAFETY: a live value that user space does not reuse before a grace period has passed.
+    let range = unsafe { &*range };
+    let mut search = Search::<F> {
+        endpoint,
+        low: 0,
+        high: 0,
+        is_found: false,
+    };
+    let mut first = part.first;
+    for segment in 0..SEGMENTS {
+        let segment_end = range.segment_ends[segment];
+        let end = if segment_end < part.end {
+            segment_end
+        } else {
+            part.end
+        };
+        if first < end {
+            search.low = range.base.wrapping_add(first);
+            search.high = range.base.wrapping_add(end);
+            if search.run() {
+                return true;
+            }
+            first = end;
+        }
+    }
+    false
+}
+
+/// A binary search in one segment.
+struct Search<'a, F: Family> {
+    endpoint: &'a mut Endpoint<F::Address>,
+    /// The slots that are left.
+    low: u32,
+    high: u32,
+    is_found: bool,
+}
+
+impl<F: Family> Search<'_, F> {
+    #[inline(always)]
+    fn run(&mut self) -> bool {
+        let callback: unsafe extern "C" fn(u64, *mut c_void) -> i64 = halve::<F>;
+        let context: *mut Self = self;
+        // SAFETY: the callback's signature is what bpf_loop asks for; the context outlives it.
+        unsafe { bpf_loop(MOST_STEPS, callback as *mut c_void, context.cast(), 0) };
+        self.is_found
+    }
+}
+
+/// Looks at the middle of what is left; 1 ends the search. By `bpf_loop`, whose callback the
+/// verifier walks once and not for every step.
+unsafe extern "C" fn halve<F: Family>(_number: u64, context: *mut c_void) -> i64 {
+    // SAFETY: bpf_loop passes what `run` gave it.
+    let search = unsafe { &mut *context.cast::<Search<'_, F>>() };
+    if search.low >= search.high {
+        return 1;
+    }
+    let middle = search.low + ((search.high - search.low) >> 1);
+    let Some(slot) = F::endpoints().get_ptr(middle) else {
+        return 1;
+    };
+    // SAFETY: as in `find`.
+    let here = unsafe { &*slot };
+    let wanted = &mut *search.endpoint;
+    let is_same_address = here.address == wanted.address;
+    if is_same_address && here.port == wanted.port {
+        wanted.flags = here.flags;
+        search.is_found = true;
+        return 1;
+    }
+    if F::is_before(&here.address, &wanted.address)
+        || (is_same_address && here.port.get() < wanted.port.get())
+    {
+        search.low = middle + 1;
+    } else {
+        search.high = middle;
+    }
+    0
+}
+
+/// Whether the endpoint that `flow`, a forward half, goes to still serves, and as of which
+/// generation.
+///
+/// Any of the service's endpoints will do, whatever the policy says by now: a change of policy
+/// moves no flow (pkg/proxy/conntrack/cleanup.go in Kubernetes).
+#[inline(never)]
+pub(crate) fn still_serves<F: Family>(flow: &mut Flow<F::Address>) -> bool {
+    let Some(word) = SERVICES.get_ptr(flow.service) else {
+        return false;
+    };
+    // SAFETY: a live, aligned word, which user space stores whole.
+    let Service { range, generation } = unsafe { word.read_volatile() };
+    if range == 0 {
+        return false;
+    }
+    let mut endpoint = Endpoint {
+        address: flow.destination,
+        port: flow.destination_port,
+        flags: 0,
+    };
+    flow.generation = generation;
+    find::<F>(
+        &Part {
+            range,
+            first: 0,
+            end: u32::MAX,
+        },
+        &mut endpoint,
+    )
+}
+
+/// Whether the service of `flow` has changed since its endpoint was last found usable.
+#[inline(always)]
+pub(crate) fn has_changed<A>(flow: &Flow<A>) -> bool {
+    // SAFETY: a live, aligned word, which user space stores whole.
+    SERVICES
+        .get_ptr(flow.service)
+        .is_none_or(|word| unsafe { word.read_volatile() }.generation != flow.generation)
+}

@@ -1,0 +1,75 @@
+//! netproxy's own flags. Each goes before the same field of `NetproxyConfiguration`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use netproxy::config::OwnSettings;
+use netproxy::datapath::{AttachMode, MapSize};
+use netproxy::settings::Masquerade;
+use netproxy::source::Source;
+
+/// What kube-proxy has not.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "netproxy")]
+pub(super) struct OwnArgs {
+    /// Where Services, EndpointSlices and the Node come from: `kubernetes` (an API server), or
+    /// `manifests:DIR` (a directory of YAML or JSON files, followed while it changes) [default:
+    /// kubernetes]
+    #[arg(long, value_name = "SOURCE", env = "NETPROXY_SOURCE")]
+    source: Option<Source>,
+
+    /// Attach only to devices that match (`*` and `?`); may be repeated [default: every device
+    /// that carries pods or the outside]
+    #[arg(long = "device", value_name = "PATTERN")]
+    devices: Vec<String>,
+
+    /// Never attach to devices that match; may be repeated
+    #[arg(long = "exclude-device", value_name = "PATTERN")]
+    excluded_devices: Vec<String>,
+
+    /// How programs are attached to devices [default: auto]
+    #[arg(long, value_enum)]
+    attach: Option<AttachMode>,
+
+    /// Create a map with this many entries, for example `FLOWS_V4=1048576`; may be repeated. A
+    /// pinned map keeps its size until `netproxy cleanup`
+    #[arg(long = "map-size", value_name = "MAP=ENTRIES")]
+    map_sizes: Vec<MapSize>,
+
+    /// The cgroup v2 directory of this node [default: where cgroup2 is mounted]
+    #[arg(long, value_name = "DIR", env = "NETPROXY_CGROUP")]
+    cgroup: Option<PathBuf>,
+
+    /// Which clients' addresses are hidden behind the node's although the answer would come back
+    /// through it [default: needed, or all with --masquerade-all]
+    #[arg(long, value_enum)]
+    masquerade: Option<Masquerade>,
+}
+
+impl OwnArgs {
+    /// These where they were given, else what the file says.
+    pub(super) fn over(self, file: OwnSettings) -> OwnSettings {
+        fn list<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
+            if flags.is_empty() { file } else { flags }
+        }
+        let Self {
+            source,
+            devices,
+            excluded_devices,
+            attach,
+            map_sizes,
+            cgroup,
+            masquerade,
+        } = self;
+        OwnSettings {
+            source: source.or(file.source),
+            server: file.server,
+            devices: list(devices, file.devices),
+            excluded_devices: list(excluded_devices, file.excluded_devices),
+            attach: attach.or(file.attach),
+            map_sizes: list(map_sizes, file.map_sizes),
+            cgroup: cgroup.or(file.cgroup),
+            masquerade: masquerade.or(file.masquerade),
+        }
+    }
+}

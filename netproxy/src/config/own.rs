@@ -1,0 +1,103 @@
+//! `NetproxyConfiguration` in `netproxy.dev/v1alpha1`: what netproxy has and kube-proxy does not.
+//! A second document in the same file; every field may be absent, and flags go first.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use super::check::Check;
+use crate::datapath::{AttachMode, MapSize};
+use crate::settings::Masquerade;
+use crate::source::Source;
+
+/// The document as it is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct NetproxyConfiguration {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) server: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) devices: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) excluded_devices: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) attach: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) map_sizes: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cgroup: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) masquerade: Option<String>,
+}
+
+/// What netproxy's own document says.
+#[derive(Clone, Debug, Default)]
+pub struct OwnSettings {
+    /// Where objects come from.
+    pub source: Option<Source>,
+    /// Address of the API server in place of the configured one.
+    pub server: Option<String>,
+    /// Patterns of devices to attach to; empty: all that are of use.
+    pub devices: Vec<String>,
+    /// Patterns of devices never to attach to.
+    pub excluded_devices: Vec<String>,
+    /// How programs are attached.
+    pub attach: Option<AttachMode>,
+    /// Maps of another size than the default.
+    pub map_sizes: Vec<MapSize>,
+    /// The cgroup v2 directory of this node.
+    pub cgroup: Option<PathBuf>,
+    /// Which clients are hidden.
+    pub masquerade: Option<Masquerade>,
+}
+
+impl OwnSettings {
+    pub(super) fn new(written: NetproxyConfiguration, check: &mut Check<'_>) -> Self {
+        let NetproxyConfiguration {
+            source,
+            server,
+            devices,
+            excluded_devices,
+            attach,
+            map_sizes,
+            cgroup,
+            masquerade,
+        } = written;
+        Self {
+            source: source.and_then(|text| {
+                let source = text.parse().map_err(|error| format!("{error}"));
+                check.result("source", source)
+            }),
+            server,
+            devices,
+            excluded_devices,
+            attach: attach.and_then(|text| one_of("attach", &text, check)),
+            map_sizes: map_sizes
+                .into_iter()
+                .filter_map(|(map, entries)| {
+                    let size = format!("{map}={entries}").parse();
+                    let path = format!("mapSizes.{map}");
+                    check.result(&path, size.map_err(|error| format!("{error}")))
+                })
+                .collect(),
+            cgroup,
+            masquerade: masquerade.and_then(|text| one_of("masquerade", &text, check)),
+        }
+    }
+}
+
+fn one_of<T: ValueEnum>(path: &str, text: &str, check: &mut Check<'_>) -> Option<T> {
+    let result = T::from_str(text, false).map_err(|_| {
+        let names: Vec<_> = T::value_variants()
+            .iter()
+            .filter_map(T::to_possible_value)
+            .map(|value| value.get_name().to_owned())
+            .collect();
+        format!("must be one of {}", names.join(", "))
+    });
+    check.result(path, result)
+}
