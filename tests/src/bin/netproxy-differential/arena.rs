@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long a change may take to be in force in both labs.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// How often what looks like a failure is looked at again before it is one.
 const SECOND_LOOKS: usize = 2;
 
@@ -68,6 +68,9 @@ pub(crate) struct Arena<'lab> {
     next_slot: u64,
     pub(crate) tally: Tally,
 }
+
+/// What kube-proxy's and netproxy's kept flows said last.
+type Before = BTreeMap<(Vantage, Target), (Vec<Reply>, Vec<Reply>)>;
 
 /// A question with what both said.
 struct Asked {
@@ -116,7 +119,7 @@ impl<'lab> Arena<'lab> {
         let slots = self.take_slots(cases)?;
         let mut divergences = vec![Vec::new(); cases.len()];
         let steps = cases.iter().map(|case| case.steps.len()).max().unwrap_or(0);
-        let mut before: BTreeMap<_, (Vec<Reply>, Vec<Reply>)> = BTreeMap::new();
+        let mut before = Before::new();
         for step in 0..steps {
             self.apply(self.objects_of(cases, &slots, step))?;
             let mut questions = self.questions(cases, &slots, step);
@@ -328,18 +331,18 @@ impl<'lab> Arena<'lab> {
         &mut self,
         step: usize,
         kept: Vec<Asked>,
-        before: &mut BTreeMap<(Vantage, Target), (Vec<Reply>, Vec<Reply>)>,
+        before: &mut Before,
         divergences: &mut [Vec<Divergence>],
     ) -> Result<()> {
         let key = |question: &Question| (question.vantage, question.targets[0]);
-        let fates = |asked: &Asked, before: &BTreeMap<_, (Vec<Reply>, Vec<Reply>)>| {
+        let fates = |asked: &Asked, before: &Before| {
             let (kube, netproxy) = before.get(&key(&asked.question))?;
             Some((
                 Fates::of(kube, &asked.kube[0]),
                 Fates::of(netproxy, &asked.netproxy[0]),
             ))
         };
-        let judged = |asked: &Asked, before: &BTreeMap<_, _>| {
+        let judged = |asked: &Asked, before: &Before| {
             let (kube, netproxy) = fates(asked, before)?;
             Some(comparison::judge_fates(&asked.question, &kube, &netproxy))
         };

@@ -20,6 +20,10 @@ pub(crate) struct Case {
 pub(crate) type State = Vec<Service>;
 
 /// A Service with its slices.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are the properties of a Service, and independent of each other"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Service {
     /// Whether the Service is there; its slices are, in either case.
@@ -85,8 +89,8 @@ pub(crate) struct Port {
     pub(crate) name: String,
     pub(crate) protocol: Protocol,
     pub(crate) number: u16,
-    /// Which of the slot's node ports it has, below [`NODE_PORTS`](crate::slot::NODE_PORTS).
-    pub(crate) node_port: u16,
+    /// Which of the slot's node ports is its, below [`NODE_PORTS`](crate::slot::NODE_PORTS).
+    pub(crate) place: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@
 use fastrand::Rng;
 
 use crate::{
-    case::{Family, IpMode, Kind, Policy, Service, SlicePort, State},
+    case::{Family, IpMode, Kind, Policy, Port, Service, SlicePort, State},
     generate::{self, Characters, chance, one_of},
     slot::NODE_PORTS,
 };
@@ -76,7 +76,7 @@ fn drop_endpoint(service: &mut Service, rng: &mut Rng) {
         return;
     }
     let chosen = rng.usize(..filled.len());
-    let slice = &mut filled[chosen];
+    let slice = &mut *filled[chosen];
     let index = rng.usize(..slice.endpoints.len());
     slice.endpoints.remove(index);
 }
@@ -137,13 +137,13 @@ fn renumber_port(service: &mut Service, rng: &mut Rng) {
     let index = rng.usize(..service.ports.len());
     let port = &mut service.ports[index];
     port.number += 1000;
-    port.node_port = (port.node_port + 3) % NODE_PORTS;
+    port.place = (port.place + 3) % NODE_PORTS;
     let port = service.ports[index].clone();
-    let has_taken = |it: &&crate::case::Port| it.node_port == port.node_port;
+    let has_taken = |it: &&Port| it.place == port.place;
     if service.ports.iter().filter(has_taken).count() > 1 {
         // A free one: there are more node ports than ports.
-        let free = (0..NODE_PORTS).find(|&it| service.ports.iter().all(|p| p.node_port != it));
-        service.ports[index].node_port = free.unwrap_or(port.node_port);
+        let free = (0..NODE_PORTS).find(|&it| service.ports.iter().all(|p| p.place != it));
+        service.ports[index].place = free.unwrap_or(port.place);
     }
 }
 

@@ -44,6 +44,9 @@ impl Difference {
     }
 }
 
+/// Makes of kube-proxy's outcome what netproxy's is to be.
+type Step = fn(&Question, Target, &mut Outcome);
+
 /// What netproxy is to answer where kube-proxy answers `kube`, and why that is not the same.
 pub(crate) fn expected(
     question: &Question,
@@ -52,7 +55,7 @@ pub(crate) fn expected(
 ) -> (Outcome, BTreeSet<Difference>) {
     let mut outcome = kube.clone();
     let mut differences = BTreeSet::new();
-    let steps: [(Difference, fn(&Question, Target, &mut Outcome)); 3] = [
+    let steps: [(Difference, Step); 3] = [
         (Difference::RemotePodIsOutside, remote_pod_is_outside),
         (Difference::NodeToItself, node_to_itself),
         (Difference::ClientAddressKept, client_address_kept),
@@ -87,12 +90,11 @@ fn client_address_kept(question: &Question, target: Target, outcome: &mut Outcom
 }
 
 fn node_to_itself(question: &Question, target: Target, outcome: &mut Outcome) {
-    if !question.vantage.is_host() {
+    let node = question.vantage.node();
+    if !question.vantage.is_host() || node != Some(target.destination.entry(question.vantage)) {
         return;
     }
-    if let Destination::NodePort(node) = target.destination
-        && question.vantage.node() == Some(node)
-    {
+    if matches!(target.destination, Destination::NodePort(_)) {
         // Nobody listens there.
         *outcome = Outcome::refused();
         return;

@@ -112,7 +112,7 @@ fn ports(rng: &mut Rng) -> Vec<Port> {
             name: format!("p{index}"),
             protocol,
             number,
-            node_port: u16::try_from(index).unwrap_or_default(),
+            place: u16::try_from(index).unwrap_or_default(),
         });
     }
     if count == 1 && rng.bool() {
@@ -262,12 +262,11 @@ impl Hints {
         let node = endpoint.server.node();
         let of = |node: NodeName| (vec![node.zone().to_owned()], vec![node.name().to_owned()]);
         (endpoint.for_zones, endpoint.for_nodes) = match self {
-            Self::Nobody => (Vec::new(), Vec::new()),
             Self::OwnZone => (of(node).0, Vec::new()),
             Self::OwnNode => of(node),
             Self::AnyZone => (of(one_of(rng, &NodeName::BOTH)).0, Vec::new()),
             Self::Some if rng.bool() => of(node),
-            Self::Some => (Vec::new(), Vec::new()),
+            Self::Nobody | Self::Some => (Vec::new(), Vec::new()),
         };
     }
 }

@@ -66,7 +66,7 @@ pub(crate) struct Question {
     pub(crate) has_one_set: bool,
     /// How many endpoints the port has, whatever their conditions.
     pub(crate) endpoints: usize,
-    /// How many of them serve.
+    /// How many of them serve; none if the service is not there.
     pub(crate) serving: usize,
 }
 
@@ -123,11 +123,11 @@ impl Focus {
     }
 
     /// Whether `question` is about it.
-    pub(crate) fn has(&self, question: &Question) -> bool {
+    pub(crate) fn has(self, question: &Question) -> bool {
         question
             .targets
             .iter()
-            .any(|&target| Self::on(question, target) == *self)
+            .any(|&target| Self::on(question, target) == self)
     }
 }
 
@@ -183,73 +183,13 @@ impl Asking<'_> {
                 for port in &service.ports {
                     let mut targets = self.frontends(service, port, family);
                     targets.retain(|it| seen.insert((port.protocol, *it)));
-                    self.ask_port(now, port, family, &targets, questions);
+                    ask_port(now, port, family, &targets, questions);
                     if with_kept && port.protocol == Protocol::Udp {
-                        self.keep_asking(now, port, family, &targets, questions);
+                        keep_asking(now, port, family, &targets, questions);
                     }
                 }
             }
             self.ask_nobody(now, family, questions);
-        }
-    }
-
-    fn ask_port(
-        &self,
-        now: &Service,
-        port: &Port,
-        family: Family,
-        targets: &[Target],
-        questions: &mut Vec<Question>,
-    ) {
-        for vantage in Vantage::ALL {
-            let question = question(now, port, family, vantage);
-            if question.is_sticky {
-                // A node's own endpoint is not served to it, so it sticks to none.
-                let own = vantage.server().filter(|it| it.is_host());
-                let has_own = now
-                    .endpoints_of(port, family)
-                    .any(|(it, _)| Some(it.server) == own);
-                if !targets.is_empty() && !has_own {
-                    let targets = targets.to_vec();
-                    questions.push(Question {
-                        targets,
-                        ..question
-                    });
-                }
-                continue;
-            }
-            for &target in targets {
-                questions.push(Question {
-                    targets: vec![target],
-                    ..question.clone()
-                });
-            }
-        }
-    }
-
-    fn keep_asking(
-        &self,
-        now: &Service,
-        port: &Port,
-        family: Family,
-        targets: &[Target],
-        questions: &mut Vec<Question>,
-    ) {
-        for vantage in [Vantage::PodA, Vantage::PodB, Vantage::Outside] {
-            for &target in targets {
-                let is_own = match target.destination {
-                    Destination::NodePort(node) => vantage.gateway() == node,
-                    _ => true,
-                };
-                if is_own {
-                    questions.push(Question {
-                        targets: vec![target],
-                        is_kept: true,
-                        is_sticky: false,
-                        ..question(now, port, family, vantage)
-                    });
-                }
-            }
         }
     }
 
@@ -346,12 +286,71 @@ impl Asking<'_> {
     }
 }
 
+fn ask_port(
+    now: &Service,
+    port: &Port,
+    family: Family,
+    targets: &[Target],
+    questions: &mut Vec<Question>,
+) {
+    for vantage in Vantage::ALL {
+        let question = question(now, port, family, vantage);
+        if question.is_sticky {
+            // A node's own endpoint is not served to it, so it sticks to none.
+            let own = vantage.server().filter(|it| it.is_host());
+            let has_own = now
+                .endpoints_of(port, family)
+                .any(|(it, _)| Some(it.server) == own);
+            if !targets.is_empty() && !has_own {
+                let targets = targets.to_vec();
+                questions.push(Question {
+                    targets,
+                    ..question
+                });
+            }
+            continue;
+        }
+        for &target in targets {
+            questions.push(Question {
+                targets: vec![target],
+                ..question.clone()
+            });
+        }
+    }
+}
+
+fn keep_asking(
+    now: &Service,
+    port: &Port,
+    family: Family,
+    targets: &[Target],
+    questions: &mut Vec<Question>,
+) {
+    for vantage in [Vantage::PodA, Vantage::PodB, Vantage::Outside] {
+        for &target in targets {
+            let is_own = match target.destination {
+                Destination::NodePort(node) => vantage.gateway() == node,
+                _ => true,
+            };
+            if is_own {
+                questions.push(Question {
+                    targets: vec![target],
+                    is_kept: true,
+                    is_sticky: false,
+                    ..question(now, port, family, vantage)
+                });
+            }
+        }
+    }
+}
+
 fn question(now: &Service, port: &Port, family: Family, vantage: Vantage) -> Question {
     let mut all = BTreeSet::new();
     let mut serving = BTreeSet::new();
+    let is_served = now.is_served();
     for (endpoint, number) in now.endpoints_of(port, family) {
         all.insert((endpoint.server, number));
-        if endpoint.is_serving() {
+        if is_served && endpoint.is_serving() {
             serving.insert((endpoint.server, number));
         }
     }

@@ -69,7 +69,7 @@ impl Slot {
     }
 
     pub(crate) fn node_port(self, port: &Port) -> u16 {
-        FIRST_NODE_PORT + self.0 * NODE_PORTS + port.node_port
+        FIRST_NODE_PORT + self.0 * NODE_PORTS + port.place
     }
 
     pub(crate) fn health_check_port(self) -> u16 {

@@ -5,7 +5,7 @@
 //!  node a: pods a1 a2, host-a │ node b: pods b1 b2, host-b │ outside (whose way to services is a)
 //! ```
 //!
-//! Pods have no shared segment: without br_netfilter, kube-proxy does not see what a bridge switches.
+//! Pods have no shared segment: without `br_netfilter`, kube-proxy does not see what a bridge switches.
 
 use std::{collections::BTreeMap, fs, net::IpAddr, thread};
 

@@ -3,10 +3,11 @@
 use std::{
     collections::HashMap,
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::Range,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -33,6 +34,9 @@ const AT_ONCE: usize = 256;
 /// The largest answer that is read.
 const LARGEST: usize = 4096;
 
+/// What UDP questions are asked from: what the kernel would take as well.
+const OWN_PORTS: Range<u16> = 32_768..61_000;
+
 /// Sockets that outlive their probe, by its name.
 type Kept = Arc<Mutex<HashMap<String, Vec<Arc<UdpSocket>>>>>;
 
@@ -42,7 +46,7 @@ pub(crate) async fn run() -> Result<()> {
     while let Some(line) = lines.next_line().await.context("read the orders")? {
         let batch: Batch = serde_json::from_str(&line).context("not a batch of probes")?;
         if batch.forget {
-            kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            locked(&kept).clear();
         }
         let all: Vec<Replies> = stream::iter(batch.probes)
             .map(|probe| do_probe(probe, kept.clone()))
@@ -95,31 +99,26 @@ async fn ask_once(probe: &Probe, target: SocketAddr) -> Reply {
 /// Each of the kept sockets asks once; a new one, twice.
 async fn ask_kept(probe: &Probe, target: SocketAddr, name: &str, kept: &Kept) -> Vec<Reply> {
     let name = format!("{name} {target}");
-    let found = kept
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(&name)
-        .cloned();
-    let sockets = match found {
-        Some(sockets) => sockets,
-        None => {
-            let mut sockets = Vec::new();
-            for _ in 0..probe.tries {
-                match open_udp(target).await {
-                    Ok(socket) => sockets.push(Arc::new(socket)),
-                    Err(error) => return vec![reply_of(&error)],
-                }
-            }
-            // A flow lasts longer when the client has spoken after an answer: whoever is asked next
-            // must not be a matter of how long that takes.
-            ask_all(probe, &sockets).await;
-            kept.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(name, sockets.clone());
-            sockets
+    let found = locked(kept).get(&name).cloned();
+    if let Some(sockets) = found {
+        return ask_all(probe, &sockets).await;
+    }
+    let mut sockets = Vec::new();
+    for _ in 0..probe.tries {
+        match open_udp(target).await {
+            Ok(socket) => sockets.push(Arc::new(socket)),
+            Err(error) => return vec![reply_of(&error)],
         }
-    };
+    }
+    locked(kept).insert(name, sockets.clone());
+    // A flow lasts longer when the client has spoken after an answer: who answers next must not be a
+    // matter of how long that takes.
+    ask_all(probe, &sockets).await;
     ask_all(probe, &sockets).await
+}
+
+fn locked(kept: &Kept) -> MutexGuard<'_, HashMap<String, Vec<Arc<UdpSocket>>>> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn ask_all(probe: &Probe, sockets: &[Arc<UdpSocket>]) -> Vec<Reply> {
@@ -143,30 +142,53 @@ fn reply_of(error: &io::Error) -> Reply {
     }
 }
 
+/// Ends the connection before the server does: a client's own port is then left alone by the kernel
+/// until nobody remembers the connection.
 async fn ask_tcp(target: SocketAddr) -> io::Result<Reply> {
     let mut stream = TcpStream::connect(target).await?;
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
-    let mut response = Vec::new();
     stream
-        .take(LARGEST as u64)
-        .read_to_end(&mut response)
+        .write_all(b"GET / HTTP/1.1\r\nhost: probe\r\n\r\n")
         .await?;
-    let end_of_head = response
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .ok_or_else(|| io::Error::other("no whole response"))?;
-    answered(&response[end_of_head + 4..]).map(|(reply, _)| reply)
+    let mut response = Vec::new();
+    let mut buffer = [0; LARGEST];
+    loop {
+        let length = stream.read(&mut buffer).await?;
+        if length == 0 {
+            return Err(io::Error::other("no whole response"));
+        }
+        response.extend_from_slice(&buffer[..length]);
+        let mut ends = response.windows(4).enumerate();
+        let head = ends.find_map(|(at, four)| (four == b"\r\n\r\n").then_some(at));
+        // The body is one JSON object: whole when it is one.
+        if let Some(head) = head
+            && let Ok((reply, _)) = answered(&response[head + 4..])
+        {
+            return Ok(reply);
+        }
+    }
 }
 
+/// A socket with a port of its own: the kernel's choice might be that of a flow that is remembered
+/// from a question before. Ports come round after some 28 000 questions.
 async fn open_udp(target: SocketAddr) -> io::Result<UdpSocket> {
-    let any = if target.is_ipv4() {
-        SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0)
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+    let any: IpAddr = if target.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
     } else {
-        SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0)
+        Ipv6Addr::UNSPECIFIED.into()
     };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(target).await?;
-    Ok(socket)
+    loop {
+        let number = TAKEN.fetch_add(1, Ordering::Relaxed) % OWN_PORTS.len();
+        let port = OWN_PORTS.start + u16::try_from(number).unwrap_or_default();
+        match UdpSocket::bind(SocketAddr::new(any, port)).await {
+            Ok(socket) => {
+                socket.connect(target).await?;
+                return Ok(socket);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 async fn ask_udp(socket: &UdpSocket) -> io::Result<Reply> {

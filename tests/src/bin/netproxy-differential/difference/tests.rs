@@ -134,6 +134,17 @@ fn a_process_hears_nothing_from_its_own_node_as_an_endpoint() {
 }
 
 #[test]
+fn a_process_is_served_by_its_own_node_through_another() {
+    let asked = ask(
+        Vantage::HostA,
+        Destination::NodePort(NodeName::B),
+        Policy::Cluster,
+    );
+    let kube = answered(&[(HOST_A, Source::Node(NodeName::B))]);
+    expect(&asked, &kube, &kube, &[]);
+}
+
+#[test]
 fn a_process_is_served_by_another_node_as_an_endpoint() {
     let asked = ask(Vantage::HostB, Destination::ClusterIp, Policy::Cluster);
     let kube = answered(&[(HOST_A, Source::Own)]);

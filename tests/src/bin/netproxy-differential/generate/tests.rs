@@ -43,8 +43,8 @@ fn ports_of_a_service_are_what_the_api_server_takes() {
         };
         distinct(&|it| it.name.clone());
         distinct(&|it| format!("{} {}", it.protocol, it.number));
-        distinct(&|it| it.node_port.to_string());
-        assert!(ports.iter().all(|it| it.node_port < NODE_PORTS));
+        distinct(&|it| it.place.to_string());
+        assert!(ports.iter().all(|it| it.place < NODE_PORTS));
         assert!(ports.len() == 1 || ports.iter().all(|it| !it.name.is_empty()));
     }
 }

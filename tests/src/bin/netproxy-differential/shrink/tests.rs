@@ -7,7 +7,7 @@ fn large() -> Case {
         let slices = case.steps[0].iter().map(|it| it.slices.len());
         case.steps.len() > 1 && case.steps[0].len() > 1 && slices.sum::<usize>() > 2
     };
-    (0..)
+    (0..1000)
         .map(|number| generate::case(9, number))
         .find(is_large)
         .unwrap()
