@@ -1,5 +1,5 @@
 //! What a resident prober ([`Prober`](crate::Prober)) is ordered, and what it answers: one JSON line
-//! each per batch. All probes of a batch run at once.
+//! each per batch.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -41,7 +41,10 @@ pub struct Probe {
 pub struct Batch {
     /// Close all kept sockets before.
     pub forget: bool,
-    /// What to do, at once.
+    /// How long after one probe the next begins, in milliseconds: nodes send no more than so many ICMP
+    /// errors in a time.
+    pub pace_ms: u64,
+    /// What to do, at once but for the pace.
     pub probes: Vec<Probe>,
 }
 

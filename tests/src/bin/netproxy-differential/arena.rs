@@ -22,7 +22,7 @@ use crate::{
     question::{self, Care, Focus, Question, Target},
     sentinel::Sentinel,
     slot::{SLOTS, Slot},
-    twin::{self, Twin},
+    twin::{self, Manner, Twin},
     vantage::Vantage,
 };
 
@@ -124,7 +124,12 @@ impl<'lab> Arena<'lab> {
             self.apply(self.objects_of(cases, &slots, step))?;
             let mut questions = self.questions(cases, &slots, step);
             questions.retain(|(_, it)| focus.is_none_or(|focus| focus.has(it)));
-            let mut asked = self.ask_both(step == 0, questions, |_| Care::First)?;
+            let manner = if step == 0 {
+                Manner::Afresh
+            } else {
+                Manner::Fast
+            };
+            let mut asked = self.ask_both(manner, questions, |_| Care::First)?;
             self.look_again(&mut asked)?;
             let (kept, asked): (Vec<_>, Vec<_>) =
                 asked.into_iter().partition(|it| it.question.is_kept);
@@ -203,7 +208,7 @@ impl<'lab> Arena<'lab> {
 
     fn ask_both(
         &mut self,
-        forget: bool,
+        manner: Manner,
         questions: Vec<(usize, Question)>,
         care: impl Fn(usize) -> Care,
     ) -> Result<Vec<Asked>> {
@@ -215,8 +220,8 @@ impl<'lab> Arena<'lab> {
                 .push(question.probe(care(number)));
         }
         // One lab after the other: both at once would only slow each other down.
-        let mut kube = in_order(self.kube.ask(forget, probes.clone())?);
-        let mut netproxy = in_order(self.netproxy.ask(forget, probes)?);
+        let mut kube = in_order(self.kube.ask(manner, probes.clone())?);
+        let mut netproxy = in_order(self.netproxy.ask(manner, probes)?);
         questions
             .into_iter()
             .map(|(case, question)| {
@@ -255,9 +260,10 @@ impl<'lab> Arena<'lab> {
                 .iter()
                 .map(|&it| is_answered(&asked[it].kube) || is_answered(&asked[it].netproxy))
                 .collect();
-            let again = self.ask_both(false, questions.collect(), |number| Care::Again {
-                answered: answered[number],
-            })?;
+            let again =
+                self.ask_both(Manner::Paced, questions.collect(), |number| Care::Again {
+                    answered: answered[number],
+                })?;
             for (&index, again) in doubtful.iter().zip(again) {
                 let before = &mut asked[index];
                 before.kube = merge(again.kube, &before.kube);
@@ -355,7 +361,9 @@ impl<'lab> Arena<'lab> {
                 .into_iter()
                 .map(|it| (it.case, it.question))
                 .collect();
-            settled.extend(self.ask_both(false, questions, |_| Care::Again { answered: true })?);
+            settled.extend(
+                self.ask_both(Manner::Paced, questions, |_| Care::Again { answered: true })?,
+            );
             asked = settled;
         }
         for asked in asked {

@@ -36,7 +36,7 @@ pub(crate) fn judge(
     if kube == netproxy {
         return Judgement::Same;
     }
-    let (expected, differences) = difference::expected(question, target, kube);
+    let (expected, differences) = difference::expected(question, target, kube, netproxy);
     if expected == *netproxy {
         Judgement::Deliberate(differences)
     } else {
@@ -59,7 +59,7 @@ fn judge_sticky(
     if kube.answers.keys().ne(netproxy.answers.keys()) || kube == netproxy {
         return Judgement::Same;
     }
-    let (expected, differences) = difference::expected(question, target, kube);
+    let (expected, differences) = difference::expected(question, target, kube, netproxy);
     if expected == *netproxy {
         Judgement::Deliberate(differences)
     } else {

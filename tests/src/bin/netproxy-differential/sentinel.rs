@@ -13,7 +13,7 @@ use crate::{
     generate::SERVERS_PORTS,
     manifest::{Addresses, NAMESPACE},
     objects::{self, Group, Objects},
-    twin::Twin,
+    twin::{Manner, Twin},
     vantage::Vantage,
 };
 
@@ -59,7 +59,7 @@ impl Sentinel {
         };
         let probes: Vec<_> = targets.into_iter().map(probe).collect();
         let from = [Vantage::PodA, Vantage::PodB].map(|vantage| (vantage, probes.clone()));
-        let replies = twin.ask(false, BTreeMap::from(from))?;
+        let replies = twin.ask(Manner::Fast, BTreeMap::from(from))?;
         let mut all = replies.values().flatten().flatten().flatten();
         Ok(all.all(
             |reply| matches!(reply, Reply::Answered { port, .. } if *port == self.endpoint_port()),

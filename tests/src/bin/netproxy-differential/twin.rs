@@ -33,6 +33,20 @@ pub(crate) struct Twin<'lab> {
     probers: BTreeMap<Vantage, Prober>,
 }
 
+/// How a batch of probes is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// As fast as possible, without the sockets that were kept.
+    Afresh,
+    /// As fast as possible.
+    Fast,
+    /// So slowly that nobody has a reason to limit refusals.
+    Paced,
+}
+
+/// Three vantages have one gateway, and netproxy sends one ICMP error a millisecond and CPU at most.
+const PACE_MS: u64 = 4;
+
 /// Raises a lab without a proxy.
 pub(crate) fn raise(name: &str) -> Result<Lab> {
     Lab::builder(name)
@@ -72,7 +86,7 @@ impl<'lab> Twin<'lab> {
     /// Asks from every vantage at once.
     pub(crate) fn ask(
         &mut self,
-        forget: bool,
+        manner: Manner,
         mut probes: BTreeMap<Vantage, Vec<Probe>>,
     ) -> Result<BTreeMap<Vantage, Vec<Replies>>> {
         thread::scope(|scope| {
@@ -81,7 +95,24 @@ impl<'lab> Twin<'lab> {
                 .iter_mut()
                 .map(|(&vantage, prober)| {
                     let probes = probes.remove(&vantage).unwrap_or_default();
-                    let ask = move || prober.run(&Batch { forget, probes });
+                    let batch = match manner {
+                        Manner::Afresh => Batch {
+                            forget: true,
+                            pace_ms: 0,
+                            probes,
+                        },
+                        Manner::Fast => Batch {
+                            forget: false,
+                            pace_ms: 0,
+                            probes,
+                        },
+                        Manner::Paced => Batch {
+                            forget: false,
+                            pace_ms: PACE_MS,
+                            probes,
+                        },
+                    };
+                    let ask = move || prober.run(&batch);
                     (vantage, scope.spawn(ask))
                 })
                 .collect();

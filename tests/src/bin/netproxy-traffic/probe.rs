@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use futures::{StreamExt, future::join_all, stream};
+use futures::{StreamExt, TryStreamExt, future::join_all, stream};
 use netproxy_lab::{
     probe::{Batch, Means, Probe, Replies, Reply},
     report::Answer,
@@ -23,7 +23,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpStream, UdpSocket},
-    time::timeout,
+    time::{Instant, sleep_until, timeout},
 };
 
 use crate::print;
@@ -48,11 +48,19 @@ pub(crate) async fn run() -> Result<()> {
         if batch.forget {
             locked(&kept).clear();
         }
+        let (start, pace) = (Instant::now(), Duration::from_millis(batch.pace_ms));
         let all: Vec<Replies> = stream::iter(batch.probes)
-            .map(|probe| do_probe(probe, kept.clone()))
+            .enumerate()
+            .map(|(number, probe)| {
+                let kept = kept.clone();
+                async move {
+                    sleep_until(start + pace.saturating_mul(u32::try_from(number)?)).await;
+                    anyhow::Ok(do_probe(probe, kept).await)
+                }
+            })
             .buffered(AT_ONCE)
-            .collect()
-            .await;
+            .try_collect()
+            .await?;
         print(&all)?;
     }
     Ok(())
@@ -136,8 +144,6 @@ async fn within(probe: &Probe, attempt: impl Future<Output = io::Result<Reply>>)
 fn reply_of(error: &io::Error) -> Reply {
     match error.raw_os_error() {
         Some(libc::ECONNREFUSED) => Reply::Refused,
-        // What a rule drops on the way out, a datagram's sender is told at once.
-        Some(libc::EPERM | libc::ENOBUFS) => Reply::Silent,
         _ => Reply::Failed(error.to_string()),
     }
 }
@@ -195,7 +201,7 @@ async fn ask_udp(socket: &UdpSocket) -> io::Result<Reply> {
     // Every question is another one: a late answer to the last is no answer to this.
     static ASKED: AtomicU64 = AtomicU64::new(0);
     let question = ASKED.fetch_add(1, Ordering::Relaxed).to_string();
-    socket.send(question.as_bytes()).await?;
+    send(socket, question.as_bytes()).await?;
     let mut buffer = [0; LARGEST];
     loop {
         let length = socket.recv(&mut buffer).await?;
@@ -203,6 +209,15 @@ async fn ask_udp(socket: &UdpSocket) -> io::Result<Reply> {
         if payload.as_deref() == Some(&question) {
             return Ok(reply);
         }
+    }
+}
+
+/// What a rule drops on the way out, the sender is told at once. Whether it was refused only the ICMP
+/// error tells, which comes later if at all.
+async fn send(socket: &UdpSocket, datagram: &[u8]) -> io::Result<()> {
+    match socket.send(datagram).await {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOBUFS)) => Ok(()),
+        sent => sent.map(drop),
     }
 }
 
@@ -228,7 +243,7 @@ async fn ask_echo(target: SocketAddr) -> io::Result<Reply> {
     socket.connect(&SocketAddr::new(target.ip(), 0).into())?;
     // A ping socket is a datagram socket to tokio; the kernel fills in identifier and checksum.
     let socket = UdpSocket::from_std(std::net::UdpSocket::from(socket))?;
-    socket.send(&[kind, 0, 0, 0, 0, 0, 0, 1]).await?;
+    send(&socket, &[kind, 0, 0, 0, 0, 0, 0, 1]).await?;
     let mut buffer = [0; LARGEST];
     socket.recv(&mut buffer).await?;
     Ok(Reply::Answered {

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use netproxy_lab::probe::Means;
 
@@ -45,7 +45,7 @@ fn expect(
     differences: &[Difference],
 ) {
     let wanted = (netproxy.clone(), differences.iter().copied().collect());
-    assert_eq!(expected(question, *target, kube), wanted);
+    assert_eq!(expected(question, *target, kube, netproxy), wanted);
 }
 
 const MASQUERADED: Source = Source::Node(NodeName::A);
@@ -160,27 +160,51 @@ fn a_pod_of_another_node_gets_local_endpoints_under_the_local_policy() {
     );
     let lost = Outcome {
         is_silent: true,
-        ..answered(&[(A1, Source::Own)])
+        ..Outcome::default()
     };
     let local = answered(&[(A1, Source::Own)]);
-    expect(&asked, &lost, &local, &[Difference::RemotePodIsOutside]);
+    let differences = [Difference::RemotePodIsOutside];
+    expect(&asked, &lost, &local, &differences);
+    expect(&asked, &answered(&[(B1, Source::Own)]), &lost, &differences);
 }
 
 #[test]
-fn without_local_endpoints_a_pod_of_another_node_is_dropped_but_not_where_it_is_refused() {
+fn a_pod_of_another_node_must_not_get_what_an_outside_client_could_not() {
+    let asked = ask(
+        Vantage::PodB,
+        Destination::NodePort(NodeName::A),
+        Policy::Local,
+    );
+    let kube = answered(&[(A1, Source::Own)]);
+    let some_lost = Outcome {
+        is_silent: true,
+        ..kube.clone()
+    };
+    let wrong = [
+        answered(&[(B1, Source::Own)]),
+        answered(&[(A1, MASQUERADED)]),
+        Outcome::refused(),
+        some_lost,
+    ];
+    for netproxy in wrong {
+        let (expected, _) = expected(&asked.0, asked.1, &kube, &netproxy);
+        assert_ne!(expected, netproxy);
+    }
+}
+
+#[test]
+fn a_pod_of_another_node_is_refused_where_kube_proxy_refuses_it() {
     let asked = ask(
         Vantage::PodB,
         Destination::NodePort(NodeName::A),
         Policy::Local,
     );
     let silent = Outcome {
-        answers: BTreeMap::new(),
         is_silent: true,
         ..Outcome::default()
     };
-    let remote = answered(&[(B1, Source::Own)]);
-    expect(&asked, &remote, &silent, &[Difference::RemotePodIsOutside]);
-    expect(&asked, &Outcome::refused(), &Outcome::refused(), &[]);
+    let (expected, _) = expected(&asked.0, asked.1, &Outcome::refused(), &silent);
+    assert_eq!(expected, Outcome::refused());
 }
 
 #[test]
