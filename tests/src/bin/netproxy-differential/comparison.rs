@@ -8,6 +8,7 @@ use std::{
 use netproxy_lab::probe::Reply;
 
 use crate::{
+    case::Server,
     difference::{self, Difference},
     outcome::{Answerer, Outcome},
     question::{Question, Target},
@@ -103,7 +104,7 @@ pub(crate) enum Fate {
 
 /// The fates of the flows of one question, by the endpoint that they had.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fates(BTreeMap<Option<(String, u16)>, BTreeSet<Fate>>);
+pub(crate) struct Fates(BTreeMap<Option<Answerer>, BTreeSet<Fate>>);
 
 impl Fates {
     /// From the replies before and after the change, socket by socket.
@@ -130,7 +131,7 @@ impl fmt::Display for Fates {
         let words = self.0.iter().map(|(had, fates)| {
             let had = had.as_ref().map_or_else(
                 || "nobody".to_owned(),
-                |(name, port)| format!("{name}:{port}"),
+                |(server, port)| format!("{}:{port}", server.name()),
             );
             format!("flows to {had}: {fates:?}")
         });
@@ -138,9 +139,9 @@ impl fmt::Display for Fates {
     }
 }
 
-fn answerer(reply: &Reply) -> Option<(String, u16)> {
+fn answerer(reply: &Reply) -> Option<Answerer> {
     match reply {
-        Reply::Answered { endpoint, port, .. } => Some((endpoint.clone(), *port)),
+        Reply::Answered { endpoint, port, .. } => Some((Server::from_name(endpoint)?, *port)),
         Reply::Refused | Reply::Silent | Reply::Failed(_) => None,
     }
 }
@@ -152,13 +153,14 @@ pub(crate) fn judge_fates(question: &Question, kube: &Fates, netproxy: &Fates) -
         let Some(netproxy) = netproxy.0.get(had) else {
             continue;
         };
-        if kube == netproxy {
+        let is_chance = had.is_some_and(|had| question.fickle.contains(&had));
+        if kube == netproxy || is_chance {
             continue;
         }
         let stays = kube.iter().all(|&fate| fate == Fate::Stayed);
         let ends = netproxy
             .iter()
-            .all(|fate| matches!(fate, Fate::Refused | Fate::Silent));
+            .all(|fate| matches!(fate, Fate::Refused | Fate::Silent | Fate::Moved));
         if question.serving == 0 && stays && ends {
             differences.insert(Difference::EmptyServiceEndsFlows);
         } else {

@@ -206,7 +206,7 @@ impl Characters {
         let found = self.all.iter().find(|it| it.server == server);
         let mut endpoint = found.unwrap_or(&self.all[0]).clone();
         // An address that a new pod has already, while the old one still ends.
-        if endpoint.is_ready() && chance(rng, 5) {
+        if endpoint.is_ready() && endpoint.terminating != Some(true) && chance(rng, 5) {
             endpoint.ready = Some(false);
             endpoint.terminating = Some(true);
         }

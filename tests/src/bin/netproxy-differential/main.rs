@@ -160,7 +160,7 @@ fn report_kinds(arena: &mut Arena<'_>, failures: &[(&Case, Vec<Divergence>)]) ->
         let (count, first) = (kind.cases.len(), &kind.cases[0].name);
         println!("{count:>4} cases, such as {first}: {signature}");
     }
-    for (signature, kind) in kinds.into_iter().take(MOST_SHRUNK) {
+    for (number, (signature, kind)) in (1..).zip(kinds.into_iter().take(MOST_SHRUNK)) {
         let alike = |all: Vec<Divergence>| -> Option<Vec<Divergence>> {
             let alike: Vec<_> = all
                 .into_iter()
@@ -174,7 +174,7 @@ fn report_kinds(arena: &mut Arena<'_>, failures: &[(&Case, Vec<Divergence>)]) ->
             Ok(found.into_iter().map(alike).collect())
         })?;
         let small = Case {
-            name: format!("{}-small", small.name),
+            name: format!("{}-small-{number}", small.name),
             ..small
         };
         let directory = report::save(&small, &divergences)?;

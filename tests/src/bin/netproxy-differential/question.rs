@@ -10,6 +10,7 @@ use netproxy_lab::probe::{Means, Probe};
 
 use crate::{
     case::{Case, Family, NodeName, Policy, Port, Protocol, Service},
+    outcome::Answerer,
     slot::Slot,
     vantage::Vantage,
 };
@@ -68,6 +69,9 @@ pub(crate) struct Question {
     pub(crate) endpoints: usize,
     /// How many of them serve; none if the service is not there.
     pub(crate) serving: usize,
+    /// Those that are chosen although they do not serve: kube-proxy ends their UDP flows again and
+    /// again, so whom those are with is chance.
+    pub(crate) fickle: BTreeSet<Answerer>,
 }
 
 /// How many sockets are kept per frontend.
@@ -347,11 +351,14 @@ fn keep_asking(
 fn question(now: &Service, port: &Port, family: Family, vantage: Vantage) -> Question {
     let mut all = BTreeSet::new();
     let mut serving = BTreeSet::new();
+    let mut fickle = BTreeSet::new();
     let is_served = now.is_served();
     for (endpoint, number) in now.endpoints_of(port, family) {
         all.insert((endpoint.server, number));
         if is_served && endpoint.is_serving() {
             serving.insert((endpoint.server, number));
+        } else if endpoint.is_ready() {
+            fickle.insert((endpoint.server, number));
         }
     }
     Question {
@@ -365,6 +372,7 @@ fn question(now: &Service, port: &Port, family: Family, vantage: Vantage) -> Que
             && now.external_policy == Policy::Cluster,
         endpoints: all.len(),
         serving: serving.len(),
+        fickle,
     }
 }
 

@@ -30,6 +30,7 @@ fn question(is_sticky: bool) -> Question {
         has_one_set: true,
         endpoints: 2,
         serving: 2,
+        fickle: BTreeSet::new(),
     }
 }
 
@@ -139,6 +140,22 @@ fn flows_are_compared_where_they_had_the_same_endpoint() {
         judge_fates(&question(false), &kube, &unlike),
         Judgement::Divergent
     );
+}
+
+#[test]
+fn flows_to_an_endpoint_that_does_not_serve_are_a_matter_of_chance() {
+    let stayed = fates(&[reply("a1")], &[reply("a1")]);
+    let moved = fates(&[reply("a1")], &[reply("b1")]);
+    let fickle = Question {
+        fickle: [(Server::A1, 8080)].into(),
+        ..question(false)
+    };
+    assert_eq!(judge_fates(&fickle, &stayed, &moved), Judgement::Same);
+    let other = Question {
+        fickle: [(Server::B1, 8080)].into(),
+        ..question(false)
+    };
+    assert_eq!(judge_fates(&other, &stayed, &moved), Judgement::Divergent);
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn ask(vantage: Vantage, destination: Destination, policy: Policy) -> (Question,
         has_one_set: true,
         endpoints: 2,
         serving: 2,
+        fickle: BTreeSet::new(),
     };
     (question, target)
 }
