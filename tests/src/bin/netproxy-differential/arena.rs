@@ -266,8 +266,13 @@ impl<'lab> Arena<'lab> {
                 })?;
             for (&index, again) in doubtful.iter().zip(again) {
                 let before = &mut asked[index];
-                before.kube = merge(again.kube, &before.kube);
-                before.netproxy = merge(again.netproxy, &before.netproxy);
+                if before.question.is_sticky {
+                    // Other frontends may have made the client stick to somebody else since.
+                    (before.kube, before.netproxy) = (again.kube, again.netproxy);
+                } else {
+                    before.kube = merge(again.kube, &before.kube);
+                    before.netproxy = merge(again.netproxy, &before.netproxy);
+                }
             }
         }
         Ok(())

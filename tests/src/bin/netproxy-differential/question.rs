@@ -69,8 +69,8 @@ pub(crate) struct Question {
     pub(crate) endpoints: usize,
     /// How many of them serve; none if the service is not there.
     pub(crate) serving: usize,
-    /// Those that are chosen although they do not serve: kube-proxy ends their UDP flows again and
-    /// again, so whom those are with is chance.
+    /// Of kept sockets, those that are or were chosen although they do not serve: kube-proxy ends their
+    /// flows again and again, so what becomes of those is chance.
     pub(crate) fickle: BTreeSet<Answerer>,
 }
 
@@ -189,7 +189,7 @@ impl Asking<'_> {
                     targets.retain(|it| seen.insert((port.protocol, *it)));
                     ask_port(now, port, family, &targets, questions);
                     if with_kept && port.protocol == Protocol::Udp {
-                        keep_asking(now, port, family, &targets, questions);
+                        keep_asking(self.history, port, family, &targets, questions);
                     }
                 }
             }
@@ -324,12 +324,18 @@ fn ask_port(
 }
 
 fn keep_asking(
-    now: &Service,
+    history: &[&Service],
     port: &Port,
     family: Family,
     targets: &[Target],
     questions: &mut Vec<Question>,
 ) {
+    let Some(&now) = history.last() else { return };
+    let endpoints = history.iter().flat_map(|it| it.endpoints_of(port, family));
+    let fickle: BTreeSet<_> = endpoints
+        .filter(|(it, _)| it.is_ready() && !it.is_serving())
+        .map(|(it, number)| (it.server, number))
+        .collect();
     for vantage in [Vantage::PodA, Vantage::PodB, Vantage::Outside] {
         for &target in targets {
             let is_own = match target.destination {
@@ -341,6 +347,7 @@ fn keep_asking(
                     targets: vec![target],
                     is_kept: true,
                     is_sticky: false,
+                    fickle: fickle.clone(),
                     ..question(now, port, family, vantage)
                 });
             }
@@ -351,14 +358,11 @@ fn keep_asking(
 fn question(now: &Service, port: &Port, family: Family, vantage: Vantage) -> Question {
     let mut all = BTreeSet::new();
     let mut serving = BTreeSet::new();
-    let mut fickle = BTreeSet::new();
     let is_served = now.is_served();
     for (endpoint, number) in now.endpoints_of(port, family) {
         all.insert((endpoint.server, number));
         if is_served && endpoint.is_serving() {
             serving.insert((endpoint.server, number));
-        } else if endpoint.is_ready() {
-            fickle.insert((endpoint.server, number));
         }
     }
     Question {
@@ -372,7 +376,7 @@ fn question(now: &Service, port: &Port, family: Family, vantage: Vantage) -> Que
             && now.external_policy == Policy::Cluster,
         endpoints: all.len(),
         serving: serving.len(),
-        fickle,
+        fickle: BTreeSet::new(),
     }
 }
 
