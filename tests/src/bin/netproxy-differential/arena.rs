@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use netproxy_lab::{
     ControlPlane, Lab,
-    probe::{Means, Probe, Replies, Reply},
+    probe::{Probe, Replies, Reply},
     wait_until,
 };
 
@@ -17,6 +17,7 @@ use crate::{
     case::Case,
     comparison::{self, Fates, Judgement},
     difference::Difference,
+    divergence::{self, Divergence, Tally},
     objects::{self, Group, Objects},
     outcome::Outcome,
     question::{self, Care, Focus, Question, Target},
@@ -30,32 +31,6 @@ use crate::{
 const LONGEST: Duration = Duration::from_mins(1);
 /// How often what looks like a failure is looked at again before it is one.
 const SECOND_LOOKS: usize = 2;
-
-/// Something that is not the same, and not meant.
-#[derive(Clone, Debug)]
-pub(crate) struct Divergence {
-    /// From 0.
-    pub(crate) step: usize,
-    pub(crate) question: Question,
-    pub(crate) target: Target,
-    /// What kube-proxy did.
-    pub(crate) kube: String,
-    /// What netproxy did.
-    pub(crate) netproxy: String,
-    /// What is the same in all failures of one cause, as far as that can be told.
-    pub(crate) signature: String,
-}
-
-/// What a run has to say beside its failures.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tally {
-    /// Frontends that were asked.
-    pub(crate) asked: usize,
-    /// What looked like a failure at first.
-    pub(crate) asked_again: usize,
-    /// Deliberate differences that were seen.
-    pub(crate) deliberate: BTreeMap<Difference, usize>,
-}
 
 /// Both labs with their proxies.
 #[derive(Debug)]
@@ -316,7 +291,7 @@ impl<'lab> Arena<'lab> {
                     target,
                     kube: kube.to_string(),
                     netproxy: netproxy.to_string(),
-                    signature: signature(question, target, kube, netproxy),
+                    signature: divergence::signature(question, target, kube, netproxy),
                 }),
             }
         }
@@ -401,30 +376,6 @@ impl<'lab> Arena<'lab> {
             *self.tally.deliberate.entry(difference).or_default() += 1;
         }
     }
-}
-
-/// What is common to the failures of one cause: who asks what, and how both sides end.
-fn signature(question: &Question, target: Target, kube: &Outcome, netproxy: &Outcome) -> String {
-    let means = match question.means {
-        Means::Tcp => "TCP",
-        Means::Udp => "UDP",
-        Means::Echo => "ICMP echo",
-    };
-    let who = format!(
-        "{means} from {:?} to {:?}",
-        question.vantage, target.destination
-    );
-    let (kube_verdict, verdict) = (kube.verdict(), netproxy.verdict());
-    let how = if kube_verdict != verdict {
-        format!("kube-proxy: {kube_verdict}; netproxy: {verdict}")
-    } else if question.is_sticky && (kube.answers.len() == 1) != (netproxy.answers.len() == 1) {
-        "affinity holds in one only".to_owned()
-    } else if kube.answers.keys().ne(netproxy.answers.keys()) {
-        "answered by others".to_owned()
-    } else {
-        "another source address".to_owned()
-    };
-    format!("{who}: {how}")
 }
 
 /// Hands out replies in the order in which their vantage was asked.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    case::{NodeName, Policy, Server},
+    case::{Policy, Server},
     outcome::Outcome,
     question::{Destination, Question, Target},
     vantage::{Source, Vantage},

@@ -8,6 +8,7 @@ mod case;
 mod change;
 mod comparison;
 mod difference;
+mod divergence;
 mod generate;
 mod manifest;
 mod objects;
@@ -32,11 +33,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use netproxy_lab::{ControlPlane, Lab};
 
-use crate::{
-    arena::{Arena, Divergence},
-    case::Case,
-    question::Focus,
-};
+use crate::{arena::Arena, case::Case, divergence::Divergence, question::Focus};
 
 /// The seed of every run, so that a change is measured by what passed before it.
 const FIXED_SEED: u64 = 1;

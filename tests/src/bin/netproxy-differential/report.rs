@@ -11,8 +11,8 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
-    arena::{Divergence, Tally},
     case::{Case, Family, Server},
+    divergence::{Divergence, Tally},
     manifest::Addresses,
     objects::Group,
     slot::Slot,

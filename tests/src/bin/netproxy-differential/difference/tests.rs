@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use netproxy_lab::probe::Means;
 
 use super::*;
-use crate::{outcome::Answerer, vantage::Vantage};
+use crate::{case::NodeName, outcome::Answerer, vantage::Vantage};
 
 const B1: Answerer = (Server::B1, 8080);
 const A1: Answerer = (Server::A1, 8080);
