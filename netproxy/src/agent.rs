@@ -4,10 +4,13 @@
 //! Nothing is removed before everything has been listed. Changes that arrive while others are
 //! being applied are applied together, in one pass. What could not be applied is tried again.
 
+mod surroundings;
+mod sync;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use thiserror::Error;
@@ -15,9 +18,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
-use crate::datapath::{Applied, Datapath, DatapathError, DatapathOptions};
+use crate::datapath::{Datapath, DatapathError, DatapathOptions};
 use crate::model::{Change, Label, ObjectName};
 use crate::node::{self, DevicePatterns, NodeError, NodeNetwork};
 use crate::serve::{HealthChecks, HealthPublisher, ServeError, Servers};
@@ -94,12 +97,14 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     // Objects are listed while the programs are being verified.
     let source = source.run(node_name.clone(), sender, source_health, stop.clone());
     let source = tokio::spawn(source);
-    let datapath = Datapath::open(&datapath)?;
+    let datapath = Datapath::open(&datapath, settings.local_pods.clients())?;
     let agent = Agent {
-        store: Store::on_node(node_name),
+        store: Store::on_node(node_name).with_settings(&settings),
         datapath,
+        settings,
         patterns: devices,
         network: network.borrow().clone(),
+        node_ports: None,
         health,
         has_started: false,
         refused: BTreeSet::new(),
@@ -127,7 +132,10 @@ struct Agent {
     store: Store,
     datapath: Datapath,
     patterns: DevicePatterns,
+    settings: Settings,
     network: Arc<NodeNetwork>,
+    /// The addresses that NodePorts were last made to answer on.
+    node_ports: Option<BTreeSet<IpAddr>>,
     health: HealthPublisher,
     /// Whether everything has been applied once.
     has_started: bool,
@@ -197,143 +205,11 @@ impl Agent {
         Ok(())
     }
 
-    /// Devices and addresses. What fails is logged and tried again with the next change or
-    /// comparison.
-    fn look_at_network(&mut self) {
-        let node_addresses: Vec<IpAddr> = self
-            .store
-            .node()
-            .map(|node| node.addresses.clone())
-            .unwrap_or_default();
-        let devices = node::attachments(&self.network, &self.patterns, &node_addresses);
-        let outcome = self.datapath.set_devices(&devices);
-        if let Err(error) = &outcome {
-            // A device may vanish between its listing and here; then it is listed as gone next.
-            warn!(%error, "a device is not served");
-        }
-        self.health.devices(outcome.err().as_ref());
-        if !self.store.is_complete() {
-            // The addresses of an earlier process stay in force until the Node is known.
-            return;
-        }
-        let own = self.network.node_addresses();
-        let node_ports = if node_addresses.is_empty() {
-            own.clone()
-        } else {
-            node_addresses.into_iter().collect()
-        };
-        let outcome = self.datapath.set_node_addresses(&own, &node_ports);
-        if let Err(error) = &outcome {
-            error!(%error, "NodePorts may not answer on every address");
-        }
-        self.health
-            .node_port_addresses(&node_ports, outcome.err().as_ref());
-    }
-
-    /// Applies what has changed; the first time, everything, and removes what is not wanted.
-    fn bring_up_to_date(&mut self) {
-        let mut names: BTreeSet<ObjectName> = self.store.take_dirty().into_iter().collect();
-        let is_first = !self.has_started;
-        if is_first {
-            self.has_started = true;
-            names.extend(self.datapath.service_names());
-            names.extend(self.store.services().map(|service| service.name.clone()));
-        }
-        if is_first || !names.is_empty() {
-            self.apply(names);
-        }
-    }
-
-    /// Compares everything with what the kernel holds, and repairs it.
-    fn compare(&mut self) {
-        self.look_at_network();
-        if !self.has_started {
-            return;
-        }
-        let mut names = self.datapath.service_names();
-        names.extend(self.store.services().map(|service| service.name.clone()));
-        let Applied {
-            written, removed, ..
-        } = self.apply(names);
-        if written + removed > 0 {
-            warn!(
-                written,
-                removed, "the maps had drifted from the wanted state and were repaired"
-            );
-        }
-    }
-
-    /// Brings these services, and those refused before, to the wanted state.
-    fn apply(&mut self, mut names: BTreeSet<ObjectName>) -> Applied {
-        names.append(&mut self.refused);
-        let began = Instant::now();
-        let services = names.iter().map(|name| self.store.service(name));
-        self.health.queued(services, began);
-        let wanted: Vec<_> = names
-            .iter()
-            .map(|name| (name.clone(), self.store.plan(name)))
-            .collect();
-        let outcome = self.datapath.apply(&wanted);
-        // Also when something was refused: that of most services is in force.
-        let checks = names.iter();
-        let checks = checks.map(|name| (name.clone(), self.store.health_check(name)));
-        self.health.set_checks(checks);
-        match outcome {
-            Ok(applied) => {
-                self.retry = RETRY.0;
-                self.health.updated(Timestamp::now());
-                report(&applied, names.len(), began.elapsed());
-                applied
-            }
-            Err(error) => {
-                self.refused = names;
-                self.health.refused(self.refused.len(), &error);
-                error!(%error, services = self.refused.len(), retry = ?self.retry, "not everything could be applied");
-                Applied::default()
-            }
-        }
-    }
-
-    /// When what was refused is tried again; each time later than the last.
-    fn next_retry(
-        &mut self,
-        planned: Option<tokio::time::Instant>,
-    ) -> Option<tokio::time::Instant> {
-        if self.refused.is_empty() {
-            return None;
-        }
-        let now = tokio::time::Instant::now();
-        planned.filter(|at| *at > now).or_else(|| {
-            let at = now + self.retry;
-            self.retry = (self.retry * 2).min(RETRY.1);
-            Some(at)
-        })
-    }
-
     fn expire_flows(&mut self) {
         match self.datapath.expire_flows() {
             Ok(0) => {}
             Ok(halves) => debug!(halves, "flows expired"),
             Err(error) => error!(%error, "flows cannot be expired; the tables may fill up"),
         }
-    }
-}
-
-/// The story of one sync in one line.
-fn report(applied: &Applied, services: usize, took: Duration) {
-    let Applied {
-        written,
-        unchanged,
-        removed,
-        endpoints,
-    } = *applied;
-    let took_us = took.as_micros();
-    if written + removed > 0 {
-        info!(
-            services,
-            written, unchanged, removed, endpoints, took_us, "synced"
-        );
-    } else {
-        debug!(services, unchanged, took_us, "nothing to change");
     }
 }

@@ -21,6 +21,8 @@ mod host;
 mod hostile;
 mod limits;
 mod malformed;
+mod networks;
 mod policy;
+mod source_ranges;
 mod whole;
 mod world;

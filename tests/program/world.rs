@@ -19,7 +19,7 @@ use netproxy::datapath::{
 };
 use netproxy::node::Attachment;
 use netproxy_common::flow::FlowFlags;
-use netproxy_common::{AddressFlags, DeviceKind, Flow, FlowKey, Ipv4, Ipv6};
+use netproxy_common::{AddressFlags, DeviceKind, Flow, FlowKey, Ipv4, Ipv6, LocalClients};
 use nix::net::if_::if_nametoindex;
 
 pub(crate) use self::checksum::checksums_hold;
@@ -114,12 +114,13 @@ impl World {
 
     /// As [`Self::start`], where it may be refused.
     pub(crate) fn try_start(&mut self) -> Result<(), DatapathError> {
-        let mut datapath = Datapath::open(&DatapathOptions {
+        let options = DatapathOptions {
             pins: self.pins.clone(),
             attach: AttachMode::Tcx,
             ports: self.ports,
             map_sizes: self.map_sizes.clone(),
-        })?;
+        };
+        let mut datapath = Datapath::open(&options, LocalClients::Device)?;
         let own: BTreeSet<IpAddr> = Flavour::ALL
             .iter()
             .flat_map(|flavour| [flavour.node(), flavour.bridge()])
@@ -308,5 +309,6 @@ fn attachment(device: &DeviceSpec) -> Attachment {
         master: device.master.map_or(0, ifindex),
         source_v4: Ipv4Addr::new(192, 0, 2, 1),
         source_v6: Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1),
+        is_local_pods: false,
     }
 }

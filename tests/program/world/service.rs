@@ -89,6 +89,13 @@ impl Shop {
         self
     }
 
+    /// With load-balancer VIPs that are open to these networks only.
+    pub(crate) fn open_to(mut self, networks: &[&str]) -> Self {
+        let networks = networks.iter().map(|network| network.parse().unwrap());
+        self.service.source_ranges = networks.collect();
+        self
+    }
+
     /// With both traffic policies Local.
     pub(crate) fn local_only(mut self) -> Self {
         self.service.internal_policy = TrafficPolicy::Local;
@@ -136,10 +143,7 @@ impl Shop {
             endpoints: self.endpoints.clone(),
             triggered_unix_ns: None,
         };
-        let node = NodeView {
-            name: Label::from(HERE),
-            zone: None,
-        };
+        let node = NodeView::named(HERE);
         (self.name(), plan_service(&self.service, &[&slice], &node))
     }
 }
