@@ -174,11 +174,11 @@ fn report_kinds(arena: &mut Arena<'_>, failures: &[(&Case, Vec<Divergence>)]) ->
             name: format!("{}-small-{number}", small.name),
             ..small
         };
-        let directory = report::save(&small, &divergences)?;
+        report::save(&small, &divergences)?;
         println!(
-            "\n{signature}\n{}the case: {}",
+            "\n{signature}\n{}again: cargo xtask test differential --replay target/differential/{}",
             report::describe(&divergences),
-            directory.display()
+            small.name
         );
     }
     Ok(())
