@@ -20,7 +20,7 @@ pub(crate) enum Difference {
     NodeToItself,
     /// A pod of another node that comes to this node's node port is outside.
     RemotePodIsOutside,
-    /// UDP flows of a service without a serving endpoint end.
+    /// UDP flows end with their frontend, and when no endpoint of it serves any more.
     EmptyServiceEndsFlows,
 }
 
@@ -38,7 +38,8 @@ impl Difference {
                  nodes for local, and sends them to endpoints whose answers they cannot understand"
             }
             Self::EmptyServiceEndsFlows => {
-                "as kube-proxy does from 1.37 on; the one compared with is 1.36"
+                "a flow to nobody helps nobody: kube-proxy ends those of empty services from 1.37 on (the \
+                 one compared with is 1.36), and those of frontends that are gone never"
             }
         }
     }

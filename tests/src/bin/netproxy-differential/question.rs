@@ -9,7 +9,7 @@ use std::{
 use netproxy_lab::probe::{Means, Probe};
 
 use crate::{
-    case::{Case, Family, NodeName, Policy, Port, Protocol, Service},
+    case::{Case, Family, IpMode, NodeName, Policy, Port, Protocol, Service},
     outcome::Answerer,
     slot::Slot,
     vantage::Vantage,
@@ -67,7 +67,7 @@ pub(crate) struct Question {
     pub(crate) has_one_set: bool,
     /// How many endpoints the port has, whatever their conditions.
     pub(crate) endpoints: usize,
-    /// How many of them serve; none if the service is not there.
+    /// How many of them serve; none if the service is not there, or not in this way any more.
     pub(crate) serving: usize,
     /// Of kept sockets, those that are or were chosen although they do not serve: kube-proxy ends their
     /// flows again and again, so what becomes of those is chance.
@@ -331,6 +331,7 @@ fn keep_asking(
     questions: &mut Vec<Question>,
 ) {
     let Some(&now) = history.last() else { return };
+    let is_gone = !now.ports.contains(port);
     let endpoints = history.iter().flat_map(|it| it.endpoints_of(port, family));
     let fickle: BTreeSet<_> = endpoints
         .filter(|(it, _)| it.is_ready() && !it.is_serving())
@@ -343,15 +344,34 @@ fn keep_asking(
                 _ => true,
             };
             if is_own {
+                let question = question(now, port, family, vantage);
                 questions.push(Question {
                     targets: vec![target],
                     is_kept: true,
                     is_sticky: false,
                     fickle: fickle.clone(),
-                    ..question(now, port, family, vantage)
+                    serving: if is_gone || is_gone_from(now, target) {
+                        0
+                    } else {
+                        question.serving
+                    },
+                    ..question
                 });
             }
         }
+    }
+}
+
+/// Whether the service is no longer reached in that way.
+fn is_gone_from(now: &Service, target: Target) -> bool {
+    match target.destination {
+        Destination::NodePort(_) => !now.is_on_nodes(),
+        Destination::Vip => !matches!(now.shown_vip(), Some(IpMode::Unset | IpMode::Vip)),
+        Destination::ExternalIp => !now.has_external_ip,
+        Destination::ClusterIp
+        | Destination::UnusedPort
+        | Destination::FreeClusterIp
+        | Destination::Ping => false,
     }
 }
 
