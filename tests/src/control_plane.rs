@@ -104,6 +104,14 @@ impl<'lab> ControlPlane<'lab> {
         &self.credentials.authority
     }
 
+    /// The file of a program that was built with it, such as `kube-proxy`.
+    ///
+    /// # Errors
+    /// When it was not built (`cargo xtask tools`).
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
+        self.tools.path(name)
+    }
+
     fn apiserver(&self) -> MutexGuard<'_, Option<Process>> {
         self.apiserver
             .lock()

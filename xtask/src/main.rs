@@ -23,7 +23,7 @@ use clap::{Parser, Subcommand};
 use crate::binaries::Profile;
 use crate::demo::DemoArguments;
 use crate::ebpf::Warnings;
-use crate::test::Tier;
+use crate::test::{Differential, Tier};
 use crate::workspace::Workspace;
 
 /// netproxy's set-up, builds, demo and tests.
@@ -58,6 +58,8 @@ enum Task {
     Test {
         /// The one tier to run
         tier: Option<Tier>,
+        #[command(flatten)]
+        differential: Differential,
     },
 }
 
@@ -95,7 +97,9 @@ fn run() -> Result<ExitCode> {
             binaries::build(&workspace, profile)?;
         }
         Task::Demo(arguments) => match demo::run(&workspace, &arguments)? {},
-        Task::Test { tier } => return test::run(&workspace, tier),
+        Task::Test { tier, differential } => {
+            return test::run(&workspace, tier, &differential);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@
 //! Nothing passes silently: a tier whose tests cannot be built, that dies without reporting, or that
 //! runs no test at all counts as one failure.
 
+mod differential;
 mod tally;
 mod tier;
 
@@ -18,6 +19,7 @@ use crate::command::{Step, ensure_not_interrupted};
 use crate::ebpf::{self, Warnings};
 use crate::tools;
 use crate::workspace::Workspace;
+pub(crate) use differential::Differential;
 use tally::Tally;
 pub(crate) use tier::Tier;
 
@@ -32,12 +34,17 @@ struct Outcome {
 }
 
 /// Runs `only` this tier, or all of them and the demo.
-pub(crate) fn run(workspace: &Workspace, only: Option<Tier>) -> Result<ExitCode> {
+pub(crate) fn run(
+    workspace: &Workspace,
+    only: Option<Tier>,
+    options: &Differential,
+) -> Result<ExitCode> {
+    options.check(only)?;
     ebpf::build(workspace, Warnings::Shown)?;
     let tiers = only.map_or_else(|| Tier::ALL.to_vec(), |tier| vec![tier]);
     let mut outcomes = Vec::new();
     for tier in tiers {
-        outcomes.push(outcome(workspace, tier)?);
+        outcomes.push(outcome(workspace, tier, options)?);
     }
     let total = report(&outcomes);
     println!("{} passed, {} failed", total.passed, total.failed);
@@ -49,10 +56,11 @@ pub(crate) fn run(workspace: &Workspace, only: Option<Tier>) -> Result<ExitCode>
 }
 
 /// Runs one tier; only an interruption is an error.
-fn outcome(workspace: &Workspace, tier: Tier) -> Result<Outcome> {
+fn outcome(workspace: &Workspace, tier: Tier, options: &Differential) -> Result<Outcome> {
     let started = Instant::now();
     let mut tally = Tally::default();
-    let trouble = match prepare(workspace, tier).and_then(|()| watch(workspace, tier, &mut tally)) {
+    let done = prepare(workspace, tier).and_then(|()| watch(workspace, tier, options, &mut tally));
+    let trouble = match done {
         Ok(trouble) => trouble,
         Err(error) => Some(format!("{error:#}")),
     };
@@ -80,9 +88,18 @@ fn prepare(workspace: &Workspace, tier: Tier) -> Result<()> {
 }
 
 /// Runs the tier's tests and counts; tells what is wrong beyond the failures that were reported.
-fn watch(workspace: &Workspace, tier: Tier, tally: &mut Tally) -> Result<Option<String>> {
+fn watch(
+    workspace: &Workspace,
+    tier: Tier,
+    options: &Differential,
+    tally: &mut Tally,
+) -> Result<Option<String>> {
     let log = workspace.log(&format!("test-{tier}"))?;
-    let step = Step::new(format!("Tier {tier}"), log.clone(), tier.command(workspace));
+    let step = Step::new(
+        format!("Tier {tier}"),
+        log.clone(),
+        tier.command(workspace, options),
+    );
     let status = step
         .stream(|line| *tally += tier.count(line))
         .context("the tests did not run")?;

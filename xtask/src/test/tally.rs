@@ -31,8 +31,8 @@ impl Tally {
             .unwrap_or_default()
     }
 
-    /// Counts of the demo's closing line, `5 passed, 0 failed`; nothing for any other line.
-    pub(crate) fn of_demo(line: &str) -> Self {
+    /// Counts of a closing line `5 passed, 0 failed`, which the lab's own binaries print; nothing for any other line.
+    pub(crate) fn of_closing_line(line: &str) -> Self {
         match line.split_whitespace().collect::<Vec<_>>()[..] {
             [passed, "passed,", failed, "failed"] => match (passed.parse(), failed.parse()) {
                 (Ok(passed), Ok(failed)) => Self {
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn the_demos_closing_line_is_counted() {
         assert_eq!(
-            Tally::of_demo("31 passed, 1 failed"),
+            Tally::of_closing_line("31 passed, 1 failed"),
             Tally {
                 passed: 31,
                 failed: 1,
@@ -117,7 +117,7 @@ mod tests {
             assert_eq!(Tally::of_libtest(line), Tally::default(), "{line}");
         }
         for line in ["3 passed, 4 failed so far", "some passed, none failed", ""] {
-            assert_eq!(Tally::of_demo(line), Tally::default(), "{line}");
+            assert_eq!(Tally::of_closing_line(line), Tally::default(), "{line}");
         }
     }
 

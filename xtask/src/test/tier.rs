@@ -5,6 +5,7 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
+use super::differential::Differential;
 use super::tally::Tally;
 use crate::demo;
 use crate::toolchain::host_cargo;
@@ -25,32 +26,35 @@ pub(crate) enum Tier {
     Lab,
     /// The lab against a real etcd and kube-apiserver
     ControlPlane,
+    /// netproxy beside kube-proxy on random clusters: the same probes must see the same
+    Differential,
     /// The demo against a real kube-apiserver, as a user runs it
     #[value(skip)]
     Demo,
 }
 
 impl Tier {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Unit,
         Self::Program,
         Self::Lab,
         Self::ControlPlane,
+        Self::Differential,
         Self::Demo,
     ];
 
     /// Runs netproxy and the lab's own binaries, optimised.
     pub(crate) fn needs_binaries(self) -> bool {
-        matches!(self, Self::Lab | Self::ControlPlane | Self::Demo)
+        !matches!(self, Self::Unit | Self::Program)
     }
 
     /// Runs the components that `cargo xtask tools` builds.
     pub(crate) fn needs_control_plane(self) -> bool {
-        matches!(self, Self::ControlPlane | Self::Demo)
+        matches!(self, Self::ControlPlane | Self::Differential | Self::Demo)
     }
 
     /// What runs the tier. Everything but the unit tests is built in release, as the binaries are.
-    pub(crate) fn command(self, workspace: &Workspace) -> Command {
+    pub(crate) fn command(self, workspace: &Workspace, options: &Differential) -> Command {
         let arguments: &[&str] = match self {
             Self::Unit => &[
                 "--no-fail-fast",
@@ -87,6 +91,7 @@ impl Tier {
                 "--",
                 LABS,
             ],
+            Self::Differential => return options.command(workspace),
             Self::Demo => return demo::command(workspace, &["--source", "kubernetes"]),
         };
         let mut command = host_cargo(workspace);
@@ -97,7 +102,7 @@ impl Tier {
     /// The tests that a line of the tier's output reports.
     pub(crate) fn count(self, line: &str) -> Tally {
         match self {
-            Self::Demo => Tally::of_demo(line),
+            Self::Differential | Self::Demo => Tally::of_closing_line(line),
             _ => Tally::of_libtest(line),
         }
     }
@@ -110,6 +115,7 @@ impl fmt::Display for Tier {
             Self::Program => "program",
             Self::Lab => "lab",
             Self::ControlPlane => "control-plane",
+            Self::Differential => "differential",
             Self::Demo => "demo",
         })
     }

@@ -7,7 +7,7 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{ConnectInfo, Path, State, connect_info::Connected},
-    http::{HeaderMap, HeaderValue},
+    http::{HeaderMap, HeaderValue, StatusCode},
     response::IntoResponse,
     routing,
     serve::IncomingStream,
@@ -110,10 +110,6 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> axum::response::Response {
-        (
-            axum::http::StatusCode::INTERNAL_SERVER_ERROR,
-            format!("{:#}\n", self.0),
-        )
-            .into_response()
+        (StatusCode::INTERNAL_SERVER_ERROR, format!("{:#}\n", self.0)).into_response()
     }
 }

@@ -11,6 +11,7 @@ mod get;
 mod hold;
 mod http_server;
 mod load;
+mod probe;
 mod serve;
 mod transfer;
 mod udp_server;
@@ -48,6 +49,8 @@ enum Command {
     /// Hold one connection with a request every now and then, and report when it breaks or at the
     /// end (SIGTERM, SIGINT).
     Hold(hold::Hold),
+    /// Do what standard input orders, a batch a line, until it ends.
+    Probe,
 }
 
 #[tokio::main]
@@ -61,6 +64,7 @@ async fn main() -> Result<()> {
         Command::Upload(upload) => upload.run().await,
         Command::Load(load) => load.run().await,
         Command::Hold(hold) => hold.run().await,
+        Command::Probe => probe::run().await,
     }
 }
 
