@@ -14,7 +14,7 @@ use crate::count::count;
 use crate::family::Family;
 use crate::maps::Half;
 use crate::packet::{ACK, FIN, Headers, RST, SYN};
-use crate::usable;
+use crate::{service, usable};
 
 /// Why a flow could not be opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,25 +43,37 @@ pub(crate) fn of_packet<F: Family>(headers: &Headers<F>) -> Option<Flow<F::Addre
     }
     // A flow of datagrams ends with the change that took its endpoint, as kube-proxy cleans
     // conntrack (pkg/proxy/conntrack/cleanup.go); connections have an end of their own.
-    if key.protocol == UDP && !flow.has(FlowFlags::REPLY) && usable::has_changed(&flow) {
-        if !usable::still_serves::<F>(&mut flow) {
-            forget::<F>(key, &flow);
-            count(Counter::EndpointGone);
-            return None;
-        }
-        renew::<F>(key, flow.generation);
+    if key.protocol == UDP
+        && !flow.has(FlowFlags::REPLY)
+        && usable::has_changed(&flow)
+        && !is_renewed::<F>(key, &mut flow)
+    {
+        forget::<F>(key, &flow);
+        count(Counter::EndpointGone);
+        return None;
     }
     Some(flow)
 }
 
-/// The endpoint of the half under `key` was found usable as of `generation`.
-#[inline(always)]
-fn renew<F: Family>(key: &FlowKey<F::Address>, generation: u32) {
-    if let Some(entry) = pointer::<F>(key) {
-        // SAFETY: a live map value; an aligned u32 store. If the entry was recycled meanwhile, some
-        // flow's endpoint is looked for once more, or not before the next change.
-        unsafe { (&raw mut (*entry).generation).write_volatile(generation) };
+/// Whether the endpoint of the half under `key` still serves who asks there, be it for another service
+/// than before (a port of another name, a Service made anew). Then it is not looked for again before
+/// the next change.
+#[inline(never)]
+fn is_renewed<F: Family>(key: &FlowKey<F::Address>, flow: &mut Flow<F::Address>) -> bool {
+    let still_serves = usable::still_serves::<F>(flow)
+        || (service::hand_over::<F>(key, flow) && usable::still_serves::<F>(flow));
+    if !still_serves {
+        return false;
     }
+    if let Some(entry) = pointer::<F>(key) {
+        // SAFETY: a live map value; aligned u32 stores. If the entry was recycled meanwhile, or is read
+        // in between, some flow's endpoint is looked for once more, or not before the next change.
+        unsafe {
+            (&raw mut (*entry).service).write_volatile(flow.service);
+            (&raw mut (*entry).generation).write_volatile(flow.generation);
+        }
+    }
+    true
 }
 
 /// The live half under `key`, copied; None: no such flow. One past its deadline is forgotten, so

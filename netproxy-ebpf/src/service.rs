@@ -6,8 +6,8 @@ use netproxy_common::address::Address as _;
 use netproxy_common::service::EndpointFlags;
 use netproxy_common::source_range::SET_BITS;
 use netproxy_common::{
-    AddressFlags, Counter, Endpoint, FlowKey, Frontend, FrontendKey, FrontendKind, RangeFlags,
-    SourceRange, Verdict, Window,
+    AddressFlags, Counter, Endpoint, Flow, FlowKey, Frontend, FrontendKey, FrontendKind,
+    RangeFlags, SourceRange, Verdict, Window,
 };
 
 use crate::affinity;
@@ -68,6 +68,19 @@ pub(crate) fn frontend<F: Family>(
         return unsafe { F::frontends().get(&wanted) }.copied();
     }
     None
+}
+
+/// Makes `flow`, the forward half under `key`, one of the service whose frontend its destination is by
+/// now; false: there is none, or it is the same.
+#[inline(never)]
+pub(crate) fn hand_over<F: Family>(key: &FlowKey<F::Address>, flow: &mut Flow<F::Address>) -> bool {
+    let address = address::<F>(&key.destination);
+    let Some(frontend) = frontend::<F>(key, address) else {
+        return false;
+    };
+    let is_other = frontend.service != flow.service;
+    flow.service = frontend.service;
+    is_other
 }
 
 /// Takes a snapshot of the service behind `frontend`, as `client` at `source` may use it.
