@@ -11,6 +11,7 @@
 )]
 
 mod adoption;
+mod affinity;
 mod choice;
 mod collision;
 mod deadline;
@@ -22,5 +23,9 @@ mod hostile;
 mod limits;
 mod malformed;
 mod policy;
+mod refusal;
+mod refusal_form;
+mod staleness;
+mod unused_address;
 mod whole;
 mod world;

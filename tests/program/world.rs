@@ -1,8 +1,13 @@
 //! A node with the real datapath on it, alone in its namespaces.
 
+mod affinity;
+mod asker;
 mod checksum;
+mod flows;
 mod hook;
 mod namespace;
+mod networks;
+mod outcome;
 mod packet;
 mod refusal;
 mod service;
@@ -14,17 +19,18 @@ use std::sync::Arc;
 
 use aya::maps::{HashMap, Map, MapData};
 use netproxy::datapath::{
-    AttachMode, Datapath, DatapathError, DatapathOptions, FlowEntry, FlowTable, MapSize, Pins,
-    SourcePorts,
+    AttachMode, Datapath, DatapathError, DatapathOptions, MapSize, Pins, SourcePorts,
 };
 use netproxy::node::Attachment;
-use netproxy_common::flow::FlowFlags;
-use netproxy_common::{AddressFlags, DeviceKind, Flow, FlowKey, Ipv4, Ipv6};
+use netproxy_common::{AddressFlags, DeviceKind, Ipv4, Ipv6};
 use nix::net::if_::if_nametoindex;
 
+pub(crate) use self::asker::Asker;
 pub(crate) use self::checksum::checksums_hold;
-pub(crate) use self::hook::{Context, Hook, Outcome};
+pub(crate) use self::flows::Half;
+pub(crate) use self::hook::{Context, Hook};
 use self::namespace::Namespace;
+pub(crate) use self::outcome::Outcome;
 pub(crate) use self::packet::{Fragment, Packet, tcp};
 pub(crate) use self::service::Shop;
 pub(crate) use self::topology::{At, Flavour, NODE_MAC, POD_PORT};
@@ -45,15 +51,6 @@ pub(crate) struct World {
 enum Direction {
     Ingress,
     Egress,
-}
-
-/// Which half of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Half {
-    /// The client's packets.
-    Forward,
-    /// The endpoint's answers.
-    Reply,
 }
 
 impl World {
@@ -187,36 +184,6 @@ impl World {
         &self.pins
     }
 
-    /// Every live flow.
-    pub(crate) fn flows(&self) -> Vec<FlowEntry> {
-        FlowTable::open(&self.pins).unwrap().list().unwrap()
-    }
-
-    /// The only flow there is.
-    #[track_caller]
-    pub(crate) fn flow(&self) -> FlowEntry {
-        let flows = self.flows();
-        assert_eq!(flows.len(), 1, "{flows:?}");
-        flows[0].clone()
-    }
-
-    /// Takes one half of every pending flow away, as the LRU may. Yields how many.
-    pub(crate) fn lose(&self, half: Half) -> usize {
-        let is_lost = |flags: u8| (flags & FlowFlags::REPLY != 0) == (half == Half::Reply);
-        forget::<Ipv4>(self.flow_map("PENDING_V4"), is_lost)
-            + forget::<Ipv6>(self.flow_map("PENDING_V6"), is_lost)
-    }
-
-    /// Takes every flow away.
-    pub(crate) fn forget_flows(&self) {
-        for name in ["PENDING_V4", "FLOWS_V4"] {
-            forget::<Ipv4>(self.flow_map(name), |_| true);
-        }
-        for name in ["PENDING_V6", "FLOWS_V6"] {
-            forget::<Ipv6>(self.flow_map(name), |_| true);
-        }
-    }
-
     /// What an address means to the programs; nothing: None.
     pub(crate) fn meaning_of(&self, address: IpAddr) -> Option<AddressFlags> {
         fn look_up<A: aya::Pod>(map: Map, key: A) -> Option<AddressFlags> {
@@ -227,61 +194,6 @@ impl World {
         match address {
             IpAddr::V4(v4) => look_up(map("ADDRESSES_V4"), Ipv4::new(v4.octets())),
             IpAddr::V6(v6) => look_up(map("ADDRESSES_V6"), Ipv6::new(v6.octets())),
-        }
-    }
-
-    /// Lets the deadline of one half of every flow pass.
-    pub(crate) fn outlive(&self, half: Half) {
-        let is_meant = |flags: u8| (flags & FlowFlags::REPLY != 0) == (half == Half::Reply);
-        for name in ["PENDING_V4", "FLOWS_V4"] {
-            outlive::<Ipv4>(self.flow_map(name), is_meant);
-        }
-        for name in ["PENDING_V6", "FLOWS_V6"] {
-            outlive::<Ipv6>(self.flow_map(name), is_meant);
-        }
-    }
-
-    fn flow_map(&self, name: &str) -> Map {
-        let data = MapData::from_pin(self.pins.map(name)).unwrap();
-        if name.starts_with("PENDING") {
-            Map::LruHashMap(data)
-        } else {
-            Map::HashMap(data)
-        }
-    }
-}
-
-/// Removes the halves with such flags; yields how many.
-fn forget<A: Copy>(map: Map, is_lost: impl Fn(u8) -> bool) -> usize
-where
-    FlowKey<A>: aya::Pod,
-    Flow<A>: aya::Pod,
-{
-    let mut map: HashMap<_, FlowKey<A>, Flow<A>> = map.try_into().unwrap();
-    let lost: Vec<_> = map
-        .iter()
-        .map(Result::unwrap)
-        .filter(|(_, flow)| is_lost(flow.flags))
-        .map(|(key, _)| key)
-        .collect();
-    for key in &lost {
-        map.remove(key).unwrap();
-    }
-    lost.len()
-}
-
-/// Puts the deadline of the halves with such flags into the past.
-fn outlive<A: Copy>(map: Map, is_meant: impl Fn(u8) -> bool)
-where
-    FlowKey<A>: aya::Pod,
-    Flow<A>: aya::Pod,
-{
-    let mut map: HashMap<_, FlowKey<A>, Flow<A>> = map.try_into().unwrap();
-    let halves: Vec<_> = map.iter().map(Result::unwrap).collect();
-    for (key, mut flow) in halves {
-        if is_meant(flow.flags) {
-            flow.deadline_s = 0;
-            map.insert(key, flow, 0).unwrap();
         }
     }
 }

@@ -72,6 +72,11 @@ impl Flavour {
         }
     }
 
+    /// The address that is none.
+    pub(crate) fn unspecified(self) -> IpAddr {
+        self.address("0.0.0.0", "::")
+    }
+
     /// The node's own address.
     pub(crate) fn node(self) -> IpAddr {
         self.address("192.0.2.1", "2001:db8:2::1")
@@ -113,6 +118,14 @@ impl Flavour {
         self.address(
             &format!("8.0.{}.{low}", 128 + high),
             &format!("2001:db8:86dd:ffff::{number:x}"),
+        )
+    }
+
+    /// One of many clients outside the cluster.
+    pub(crate) fn client(self, number: u8) -> IpAddr {
+        self.address(
+            &format!("8.0.9.{number}"),
+            &format!("2001:db8:86dd:9::{number:x}"),
         )
     }
 
