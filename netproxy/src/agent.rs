@@ -4,21 +4,26 @@
 //! Nothing is removed before everything has been listed. Changes that arrive while others are
 //! being applied are applied together, in one pass. What could not be applied is tried again.
 
+mod surroundings;
+mod sync;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
-use crate::datapath::{Applied, Datapath, DatapathError, DatapathOptions};
+use crate::datapath::{Datapath, DatapathError, DatapathOptions};
 use crate::model::{Change, Label, ObjectName};
 use crate::node::{self, DevicePatterns, NodeError, NodeNetwork};
+use crate::serve::{HealthChecks, HealthPublisher, ServeError, Servers};
 use crate::settings::{ServeSettings, Settings};
 use crate::source::{Source, SourceError, SourceHealth};
 use crate::store::Store;
@@ -45,7 +50,7 @@ pub struct AgentOptions {
     pub datapath: DatapathOptions,
     /// Which traffic is served, and how.
     pub settings: Settings,
-    /// Where health and metrics are told.
+    /// Where the agent says how it fares.
     pub serve: ServeSettings,
 }
 
@@ -61,6 +66,9 @@ pub enum AgentError {
     /// The source is configured wrongly.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// It cannot say how it fares, and may not go on without.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// A task of the agent ended by itself.
     #[error("the {0} ended without a reason; this is a bug in netproxy, please report it")]
     Ended(&'static str),
@@ -73,24 +81,31 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         source,
         devices,
         datapath,
-        settings: _,
-        serve: _,
+        settings,
+        serve,
     } = options;
     let tasks = TaskTracker::new();
     // Tasks end with the agent, however it ends.
     let stop = stop.child_token();
     let _guard = stop.clone().drop_guard();
+    let checks = HealthChecks::new(&settings.node_port_addresses);
+    let health = HealthPublisher::new(Timestamp::now(), checks);
+    let mut servers = Servers::start(serve, &source, &node_name, &health);
     let network = node::watch(&tasks, stop.clone()).await?;
     let (sender, changes) = mpsc::channel(WAITING_CHANGES);
-    let (health, _) = watch::channel(SourceHealth::Listing);
+    let (source_health, _) = watch::channel(SourceHealth::Listing);
     // Objects are listed while the programs are being verified.
-    let source = tokio::spawn(source.run(node_name.clone(), sender, health, stop.clone()));
-    let datapath = Datapath::open(&datapath)?;
+    let source = source.run(node_name.clone(), sender, source_health, stop.clone());
+    let source = tokio::spawn(source);
+    let datapath = Datapath::open(&datapath, settings.local_pods.clients())?;
     let agent = Agent {
-        store: Store::on_node(node_name),
+        store: Store::on_node(node_name).with_settings(&settings),
         datapath,
+        settings,
         patterns: devices,
         network: network.borrow().clone(),
+        node_ports: None,
+        health,
         has_started: false,
         refused: BTreeSet::new(),
         retry: RETRY.0,
@@ -102,10 +117,14 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
             Ok(Ok(())) | Err(_) => Err(AgentError::Ended("source")),
             Ok(Err(error)) => Err(error.into()),
         },
+        error = servers.ended() => Err(error.map_or(AgentError::Ended("servers"), Into::into)),
     };
     stop.cancel();
     tasks.close();
     tasks.wait().await;
+    if matches!(outcome, Err(AgentError::Serve(_))) {
+        servers.finish().await;
+    }
     outcome
 }
 
@@ -113,7 +132,11 @@ struct Agent {
     store: Store,
     datapath: Datapath,
     patterns: DevicePatterns,
+    settings: Settings,
     network: Arc<NodeNetwork>,
+    /// The addresses that NodePorts were last made to answer on.
+    node_ports: Option<BTreeSet<IpAddr>>,
+    health: HealthPublisher,
     /// Whether everything has been applied once.
     has_started: bool,
     /// Services that the kernel refused.
@@ -156,6 +179,7 @@ impl Agent {
                     let node = self.store.node().cloned();
                     received.drain(..).for_each(|change| self.store.apply(change));
                     if self.store.is_complete() {
+                        self.health.node(self.store.node());
                         if !self.has_started || self.store.node() != node.as_ref() {
                             self.look_at_network();
                         }
@@ -181,128 +205,11 @@ impl Agent {
         Ok(())
     }
 
-    /// Devices and addresses. What fails is logged and tried again with the next change or
-    /// comparison.
-    fn look_at_network(&mut self) {
-        let node_addresses: Vec<IpAddr> = self
-            .store
-            .node()
-            .map(|node| node.addresses.clone())
-            .unwrap_or_default();
-        let devices = node::attachments(&self.network, &self.patterns, &node_addresses);
-        if let Err(error) = self.datapath.set_devices(&devices) {
-            // A device may vanish between its listing and here; then it is listed as gone next.
-            warn!(%error, "a device is not served");
-        }
-        if !self.store.is_complete() {
-            // The addresses of an earlier process stay in force until the Node is known.
-            return;
-        }
-        let own = self.network.node_addresses();
-        let node_ports = if node_addresses.is_empty() {
-            own.clone()
-        } else {
-            node_addresses.into_iter().collect()
-        };
-        if let Err(error) = self.datapath.set_node_addresses(&own, &node_ports) {
-            error!(%error, "NodePorts may not answer on every address");
-        }
-    }
-
-    /// Applies what has changed; the first time, everything, and removes what is not wanted.
-    fn bring_up_to_date(&mut self) {
-        let mut names: BTreeSet<ObjectName> = self.store.take_dirty().into_iter().collect();
-        if !self.has_started {
-            self.has_started = true;
-            names.extend(self.datapath.service_names());
-            names.extend(self.store.services().map(|service| service.name.clone()));
-        }
-        if !names.is_empty() {
-            self.apply(names);
-        }
-    }
-
-    /// Compares everything with what the kernel holds, and repairs it.
-    fn compare(&mut self) {
-        self.look_at_network();
-        if !self.has_started {
-            return;
-        }
-        let mut names = self.datapath.service_names();
-        names.extend(self.store.services().map(|service| service.name.clone()));
-        let Applied {
-            written, removed, ..
-        } = self.apply(names);
-        if written + removed > 0 {
-            warn!(
-                written,
-                removed, "the maps had drifted from the wanted state and were repaired"
-            );
-        }
-    }
-
-    /// Brings these services, and those refused before, to the wanted state.
-    fn apply(&mut self, mut names: BTreeSet<ObjectName>) -> Applied {
-        names.append(&mut self.refused);
-        let began = Instant::now();
-        let wanted: Vec<_> = names
-            .iter()
-            .map(|name| (name.clone(), self.store.plan(name)))
-            .collect();
-        match self.datapath.apply(&wanted) {
-            Ok(applied) => {
-                self.retry = RETRY.0;
-                report(&applied, names.len(), began.elapsed());
-                applied
-            }
-            Err(error) => {
-                self.refused = names;
-                error!(%error, services = self.refused.len(), retry = ?self.retry, "not everything could be applied");
-                Applied::default()
-            }
-        }
-    }
-
-    /// When what was refused is tried again; each time later than the last.
-    fn next_retry(
-        &mut self,
-        planned: Option<tokio::time::Instant>,
-    ) -> Option<tokio::time::Instant> {
-        if self.refused.is_empty() {
-            return None;
-        }
-        let now = tokio::time::Instant::now();
-        planned.filter(|at| *at > now).or_else(|| {
-            let at = now + self.retry;
-            self.retry = (self.retry * 2).min(RETRY.1);
-            Some(at)
-        })
-    }
-
     fn expire_flows(&mut self) {
         match self.datapath.expire_flows() {
             Ok(0) => {}
             Ok(halves) => debug!(halves, "flows expired"),
             Err(error) => error!(%error, "flows cannot be expired; the tables may fill up"),
         }
-    }
-}
-
-/// The story of one sync in one line.
-fn report(applied: &Applied, services: usize, took: Duration) {
-    let Applied {
-        written,
-        unchanged,
-        removed,
-        endpoints,
-    } = *applied;
-    let took_us = took.as_micros();
-    if written + removed > 0 {
-        info!(
-            services,
-            written, unchanged, removed, endpoints, took_us, "synced"
-        );
-    } else {
-        debug!(services, unchanged, took_us, "nothing to change");
     }
 }

@@ -10,37 +10,47 @@ mod attach;
 mod batch;
 mod counters;
 mod encode;
+mod entry;
 mod error;
 mod flow_table;
 mod frontends;
+mod grace;
+mod header;
 mod load;
 mod map_size;
 mod mapped;
 mod names;
+mod networks;
 mod pins;
 mod ranges;
 mod service_ids;
 mod services;
+mod source_ranges;
 mod view;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+use netproxy_common::LocalClients;
+
 pub use self::attach::AttachMode;
 pub use self::counters::Counters;
+pub use self::entry::{EndpointEntry, ServiceEntry};
 pub use self::error::DatapathError;
 pub use self::flow_table::{FlowEntry, FlowTable};
 pub use self::frontends::FrontendEntry;
 pub use self::load::SourcePorts;
 pub use self::map_size::{MapSize, MapSizeError};
 pub use self::pins::{Pins, Removed};
-pub use self::services::{EndpointEntry, ServiceEntry};
+
 pub use self::view::View;
 
 use self::addresses::Addresses;
 use self::attach::Devices;
 use self::flow_table::InUse;
 use self::frontends::Frontends;
+use self::networks::Networks;
 use self::services::{Put, Services};
 use crate::model::ObjectName;
 use crate::node::Attachment;
@@ -78,25 +88,34 @@ pub struct Datapath {
     services: Services,
     frontends: Frontends,
     addresses: Addresses,
+    service_cidrs: Networks,
+    pod_cidrs: Networks,
     devices: Devices,
     flows: FlowTable,
 }
 
 impl Datapath {
     /// Loads the programs, creates or adopts the pinned maps, and reads back what they hold.
-    /// Nothing that is in force changes.
-    pub fn open(options: &DatapathOptions) -> Result<Self, DatapathError> {
-        let mut loaded = load::load(options)?;
+    /// Nothing that is in force changes. Local clients are told as `local_clients` says.
+    pub fn open(
+        options: &DatapathOptions,
+        local_clients: LocalClients,
+    ) -> Result<Self, DatapathError> {
+        let mut loaded = load::load(options, local_clients)?;
         let flows = FlowTable::open(&options.pins)?;
         let carried = flows.in_use()?.services;
         let services = Services::adopt(&mut loaded, &carried)?;
         let frontends = Frontends::adopt(&mut loaded)?;
         let addresses = Addresses::adopt(&mut loaded, &frontends)?;
+        let service_cidrs = Networks::adopt(&mut loaded, ["SERVICE_CIDRS_V4", "SERVICE_CIDRS_V6"])?;
+        let pod_cidrs = Networks::adopt(&mut loaded, ["POD_CIDRS_V4", "POD_CIDRS_V6"])?;
         let devices = Devices::adopt(loaded, &options.pins, options.attach)?;
         Ok(Self {
             services,
             frontends,
             addresses,
+            service_cidrs,
+            pod_cidrs,
             devices,
             flows,
         })
@@ -160,6 +179,12 @@ impl Datapath {
         first_error.map_or(Ok(applied), Err)
     }
 
+    /// Makes the maps hold the source ranges that the services have; yields how many entries did
+    /// not stand there, or stood there in vain.
+    pub fn repair_source_ranges(&mut self) -> Result<usize, DatapathError> {
+        self.services.repair_sources()
+    }
+
     /// The services that the maps hold, for finding what is no longer wanted after a restart.
     #[must_use]
     pub fn service_names(&self) -> BTreeSet<ObjectName> {
@@ -175,6 +200,17 @@ impl Datapath {
         self.addresses.set_node(own, node_ports)
     }
 
+    /// Takes note of the networks that cluster IPs are taken from: what is in them and no
+    /// service's is dropped, so the services must be in force before.
+    pub fn set_service_cidrs(&mut self, networks: &[IpNet]) -> Result<(), DatapathError> {
+        self.service_cidrs.set(networks)
+    }
+
+    /// Takes note of the networks of this node's pods, under [`LocalClients::Networks`].
+    pub fn set_pod_cidrs(&mut self, networks: &[IpNet]) -> Result<(), DatapathError> {
+        self.pod_cidrs.set(networks)
+    }
+
     /// Attaches to these devices, and lets go of all others.
     ///
     /// # Errors
@@ -184,7 +220,7 @@ impl Datapath {
     }
 
     /// Removes flows past their deadline, and frees what no flow refers to any more: ids of services
-    /// that are gone, addresses that linger.
+    /// that are gone, addresses that linger, source ranges.
     /// Yields how many halves were removed.
     pub fn expire_flows(&mut self) -> Result<usize, DatapathError> {
         let mut in_use = InUse::default();
@@ -193,6 +229,7 @@ impl Datapath {
         if self.addresses.linger() {
             self.addresses.forget_but(&in_use.frontends)?;
         }
+        self.services.forget_sources()?;
         Ok(expired)
     }
 }

@@ -1,8 +1,8 @@
 //! netproxy's user space.
 //!
 //! Data flows one way: `source` (watch, manifests) -> `model` (our own small types) -> `plan`
-//! (pure: the wanted state) -> `datapath` (maps and programs). What the operator may choose is
-//! read by `config` and held by `settings`.
+//! (pure: the wanted state) -> `datapath` (maps and programs); `serve` tells others how that goes.
+//! What the operator may choose is read by `config` and held by `settings`.
 
 pub mod agent;
 pub mod check;
@@ -11,6 +11,7 @@ pub mod datapath;
 pub mod model;
 pub mod node;
 pub mod plan;
+pub mod serve;
 pub mod settings;
 pub mod source;
 pub mod store;

@@ -3,8 +3,11 @@
 //! Pure: objects and this node's view go in, plain values come out. No I/O, no clock, no maps.
 //! `ports` walks a Service; for each of its ports `join` finds the endpoints, `topology` reads
 //! their hints, and `segments` sorts them so that every set a client may use is one window.
+//! `node_ports` chooses the addresses that NodePorts answer on; `health` counts for load balancers.
 
+mod health;
 mod join;
+mod node_ports;
 mod ports;
 mod segments;
 mod topology;
@@ -13,5 +16,7 @@ mod wanted;
 #[cfg(test)]
 mod tests;
 
+pub use health::{HealthCheck, health_check};
+pub use node_ports::{node_ips, node_port_addresses};
 pub use ports::plan_service;
 pub use wanted::{NodeView, PortKey, WantedEndpoint, WantedFrontend, WantedPort, WantedRange};

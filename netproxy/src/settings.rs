@@ -6,6 +6,7 @@ mod serve;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use netproxy_common::LocalClients;
 
 pub use self::serve::{HEALTHZ_PORT, METRICS_PORT, SYNC_PERIOD, ServeSettings};
 
@@ -37,7 +38,8 @@ impl Default for Settings {
 }
 
 /// `nodePortAddresses`: the addresses that meet any of these. A family of which nothing is
-/// selected by `primary`, `all` or a network is not restricted, as in kube-proxy.
+/// selected by `primary`, `all` or a network is not restricted, as in kube-proxy, unless
+/// `localhost` is all there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodePortAddresses {
     /// The Node object's addresses.
@@ -77,6 +79,19 @@ pub enum LocalPods {
     NamePrefix(String),
     /// Not at all: `ClusterCIDR` without one.
     Nobody,
+}
+
+impl LocalPods {
+    /// What the programs go by.
+    #[must_use]
+    pub const fn clients(&self) -> LocalClients {
+        match self {
+            Self::Device => LocalClients::Device,
+            Self::Networks(_) | Self::NodeCidrs => LocalClients::Networks,
+            Self::Bridge(_) | Self::NamePrefix(_) => LocalClients::MarkedDevices,
+            Self::Nobody => LocalClients::Nobody,
+        }
+    }
 }
 
 /// Which clients' addresses are hidden behind the node's although the answer would come back.

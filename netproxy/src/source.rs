@@ -5,6 +5,7 @@
 //! while the cluster cannot be reached it is silent, so that the last known state stays in force.
 
 mod error;
+mod event;
 mod health;
 mod kubernetes;
 mod manifests;
@@ -16,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::SourceError;
+pub use self::event::{Event, Events, Regarding};
 pub use self::health::SourceHealth;
 pub use self::kubernetes::KubernetesOptions;
 use crate::model::{Change, Label};
@@ -55,6 +57,19 @@ impl Source {
             }
             Self::Manifests(directory) => {
                 manifests::run(directory, node_name, changes, health, stop).await
+            }
+        }
+    }
+
+    /// Writes events of the node `node_name` where the users of the source find them, until nobody
+    /// tells any more. A directory of manifests has no such place: they stay in the log.
+    pub async fn record(self, node_name: Label, mut events: mpsc::Receiver<Event>) {
+        match self {
+            Self::Kubernetes(options) => kubernetes::record(options, node_name, events).await,
+            Self::Manifests(_) => {
+                while let Some(Event { reason, note, .. }) = events.recv().await {
+                    tracing::debug!(reason, note, "event");
+                }
             }
         }
     }

@@ -11,15 +11,18 @@ mod last_known;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
+use std::net::IpAddr;
 
+use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
 use self::group::Group;
 use self::last_known::LastKnown;
 use crate::model::{Change, Endpoint, EndpointSlice, Label, Node, ObjectName, Service};
-use crate::plan::{NodeView, WantedPort, plan_service};
+use crate::plan::{HealthCheck, NodeView, WantedPort, health_check, node_ips, plan_service};
+use crate::settings::Settings;
 
 /// Services, the slices of each, and this node's Node.
 #[derive(Debug)]
@@ -31,6 +34,9 @@ pub struct Store {
     last_known: LastKnown,
     node: Option<Box<Node>>,
     view: NodeView,
+    service_cidrs: BTreeMap<Label, Vec<IpNet>>,
+    /// Configured addresses that take the place of the Node's.
+    node_ips: Vec<IpAddr>,
     dirty: BTreeSet<ObjectName>,
     is_complete: bool,
 }
@@ -51,13 +57,22 @@ impl Store {
             owners: FxHashMap::default(),
             last_known: LastKnown::default(),
             node: None,
-            view: NodeView {
-                name: name.into(),
-                zone: None,
-            },
+            view: NodeView::named(name),
+            node_ips: Vec::new(),
+            service_cidrs: BTreeMap::new(),
             dirty: BTreeSet::new(),
             is_complete: false,
         }
+    }
+
+    /// Plans are made by `settings`.
+    #[must_use]
+    pub fn with_settings(mut self, settings: &Settings) -> Self {
+        self.view.masquerade = settings.masquerade;
+        self.view.serves_external_ips = settings.serves_external_ips;
+        self.node_ips.clone_from(&settings.node_ips);
+        self.view.ips = self.node_ips.clone();
+        self
     }
 
     /// Takes in one change.
@@ -66,6 +81,12 @@ impl Store {
             Change::Service(name, service) => self.apply_service(name, service),
             Change::Slice(name, slice) => self.apply_slice(name, slice),
             Change::Node(node) => self.apply_node(node),
+            Change::ServiceCidr(name, Some(networks)) => {
+                self.service_cidrs.insert(name, networks);
+            }
+            Change::ServiceCidr(name, None) => {
+                self.service_cidrs.remove(&name);
+            }
             Change::Listed => self.is_complete = true,
         }
     }
@@ -90,6 +111,16 @@ impl Store {
         };
         let slices: Vec<_> = self.slices(service).collect();
         plan_service(object, &slices, &self.view)
+    }
+
+    /// The health check that the service wants on this node.
+    #[must_use]
+    pub fn health_check(&self, service: &ObjectName) -> Option<HealthCheck> {
+        let object = self.service(service)?;
+        // Most services want none: their slices are not even looked at.
+        object.health_check_node_port?;
+        let slices: Vec<_> = self.slices(service).collect();
+        health_check(object, &slices, &self.view)
     }
 
     /// The service of this name.
@@ -121,6 +152,11 @@ impl Store {
             .filter(|group| group.service.is_some())
             .flat_map(Group::slices)
             .flat_map(|slice| &slice.endpoints)
+    }
+
+    /// The networks that cluster IPs are taken from, in the order of their objects' names.
+    pub fn service_cidrs(&self) -> impl Iterator<Item = IpNet> {
+        self.service_cidrs.values().flatten().copied()
     }
 
     /// This node's Node, if there is one.
@@ -174,6 +210,8 @@ impl Store {
                 .as_ref()
                 .map_or_else(|| self.view.name.clone(), |node| node.name.clone()),
             zone: node.as_ref().and_then(|node| node.zone.clone()),
+            ips: node_ips(&self.node_ips, node.as_deref()),
+            ..self.view.clone()
         };
         self.node = node;
         if self.view != view {

@@ -46,7 +46,9 @@ fn an_agent_without_rights_says_so_once_and_serves_when_it_has_them() -> Result<
         let attempts = || Ok(agent.log().matches("attempt failed").count());
         wait_for("many attempts", LONGEST_START, attempts, |&n| n > 9)?;
         let log = agent.log();
-        let is_refusal = |line: &&str| line.contains("WARN") && line.contains("403");
+        let is_refusal = |line: &&str| {
+            line.contains("WARN") && line.contains("403") && line.contains("cannot be watched")
+        };
         let warnings: Vec<_> = log.lines().filter(is_refusal).collect();
         ensure!(warnings.len() == 1, "not said once: {warnings:#?}");
         ensure!(

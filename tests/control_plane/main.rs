@@ -4,6 +4,7 @@
 mod agents;
 mod cluster;
 mod components;
+mod events;
 mod outages;
 mod services;
 mod traffic;

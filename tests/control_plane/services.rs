@@ -1,9 +1,9 @@
 //! What is done to Services and Pods with kubectl reaches packets, live.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
-use anyhow::{Result, ensure};
-use netproxy_lab::{Place, wait_until};
+use anyhow::{Context, Result, ensure};
+use netproxy_lab::{Get, Place, Traffic, wait_until};
 use serde_json::{Value, json};
 
 use crate::cluster::{
@@ -164,5 +164,25 @@ fn the_api_server_is_reached_through_its_own_service_also_after_it_was_away() ->
         cluster.control_plane.start_apiserver()?;
 
         wait_until("a pod reaches it again", LONGEST, is_reached)
+    })
+}
+
+#[test]
+fn packets_to_unallocated_cluster_ips_are_dropped_as_the_servers_service_cidr_says() -> Result<()> {
+    with_agents("svc-cidr", |cluster| {
+        let (shell, node) = (cluster.shell()?, cluster.lab.node("a")?);
+        let get = Get::new("http://10.96.0.250/").timeout(Duration::from_millis(200));
+        let dropped = || {
+            let rows: Value = node.netproxy_json(&["counters", "-o", "json"])?;
+            let rows = rows.as_array().into_iter().flatten();
+            let mut found = rows.filter(|row| row["name"] == "unused_address");
+            let count = found.next().and_then(|row| row["count"].as_u64());
+            count.context("no such counter")
+        };
+        wait_until("packets to nobody are dropped", LONGEST, || {
+            let before = dropped()?;
+            shell.get_with(&get)?;
+            Ok(dropped()? > before)
+        })
     })
 }

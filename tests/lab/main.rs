@@ -1,5 +1,6 @@
 //! The lab tier: real sockets and real packets between nodes, pods and clients on this machine.
 
+mod bad_objects;
 mod bulk;
 mod cleanup;
 mod client_port;
@@ -8,13 +9,16 @@ mod cluster_ip;
 mod command_line;
 mod ground;
 mod hairpin;
+mod health;
 mod host_network;
 mod life;
 mod manifests;
 mod netfilter;
 mod node_port;
+mod node_port_addresses;
 mod outside_address;
 mod refusal;
 mod restart;
+mod service_cidr;
 mod shape;
 mod shop;

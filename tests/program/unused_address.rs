@@ -6,12 +6,13 @@ use netproxy_common::Counter;
 
 use crate::world::{Asker, At as _, Flavour, Fragment, POD_PORT, Shop, World, tcp};
 
-/// The networks of the tests' cluster IPs: 10.96.0.1 is `fd00:96::1`.
+/// Those that [`Flavour::cluster_ip`] is in.
 const NETWORKS: [&str; 2] = ["10.96.0.0/22", "fd00:96::/118"];
 
 fn node() -> World {
     let mut world = World::new();
-    world.set_service_cidrs(&NETWORKS);
+    let networks = NETWORKS.map(|network| network.parse().unwrap());
+    world.datapath().set_service_cidrs(&networks).unwrap();
     world
 }
 
@@ -103,63 +104,6 @@ fn a_network_ends_where_its_prefix_says() {
 }
 
 #[test]
-fn each_of_several_networks_counts_until_it_is_taken_away() {
-    /// As many as there can be, in a row.
-    const MOST: u8 = 16;
-    let v4: Vec<_> = (0..MOST)
-        .map(|number| format!("10.97.{number}.0/24"))
-        .collect();
-    let v6: Vec<_> = (0..MOST)
-        .map(|number| format!("fd00:97:{number}::/112"))
-        .collect();
-    let all: Vec<&str> = v4.iter().chain(&v6).map(String::as_str).collect();
-    let few: Vec<&str> = [&v4[1], &v6[1]].map(String::as_str).to_vec();
-    let mut world = World::new();
-    let is_dropped = |world: &World, flavour: Flavour, number: u8| {
-        let address = match flavour.family {
-            Family::V4 => format!("10.97.{number}.5"),
-            Family::V6 => format!("fd00:97:{number}::5"),
-        };
-        let address: std::net::IpAddr = address.parse().unwrap();
-        let request = flavour.first(flavour.local_pod(1).at(40_000), address.at(80));
-        world.ingress("pod1", &request).is_dropped()
-    };
-
-    world.set_service_cidrs(&all);
-    for flavour in Flavour::ALL {
-        assert!((0..MOST).all(|number| is_dropped(&world, flavour, number)));
-    }
-    world.set_service_cidrs(&few);
-    for flavour in Flavour::ALL {
-        let dropped: Vec<_> = (0..MOST)
-            .filter(|number| is_dropped(&world, flavour, *number))
-            .collect();
-        assert_eq!(dropped, [1]);
-    }
-    world.set_service_cidrs(&[]);
-    for flavour in Flavour::ALL {
-        assert!(!(0..MOST).any(|number| is_dropped(&world, flavour, number)));
-    }
-}
-
-#[test]
-fn an_address_with_a_service_is_not_unused() {
-    let mut world = node();
-    for flavour in Flavour::ALL {
-        let endpoint = flavour.local_pod(2).at(POD_PORT);
-        let shop = Shop::new(flavour, 1).here(endpoint.ip());
-        world.serve(&[&shop]);
-        let client = flavour.local_pod(1).at(40_000);
-
-        let request = flavour.first(client, shop.cluster_ip());
-        let outcome = world.ingress("pod1", &request);
-        outcome.passes_as(&request.to(endpoint));
-        let unused = flavour.first(client, shop.cluster_ip().ip().at(9999));
-        world.ingress("pod1", &unused).refuses(Counter::UnusedPort);
-    }
-}
-
-#[test]
 fn a_connection_to_a_service_that_is_gone_goes_on_and_new_ones_are_dropped() {
     let mut world = node();
     for flavour in Flavour::TCP {
@@ -195,21 +139,6 @@ fn a_connection_to_a_service_that_is_gone_goes_on_and_new_ones_are_dropped() {
         world.datapath().expire_flows().unwrap();
         let request = flavour.first(client, shop.cluster_ip());
         let outcome = world.ingress("pod1", &request);
-        outcome.drops(Counter::UnusedAddress);
-    }
-}
-
-#[test]
-fn networks_stay_when_the_agent_does_not() {
-    let mut world = node();
-    world.stop();
-    world.start();
-    for flavour in Flavour::ALL {
-        let client = flavour.local_pod(1).at(40_000);
-        let request = flavour.first(client, flavour.cluster_ip(1).at(80));
-
-        let outcome = world.ingress("pod1", &request);
-
         outcome.drops(Counter::UnusedAddress);
     }
 }

@@ -6,7 +6,6 @@ mod checksum;
 mod flows;
 mod hook;
 mod namespace;
-mod networks;
 mod outcome;
 mod packet;
 mod refusal;
@@ -22,7 +21,7 @@ use netproxy::datapath::{
     AttachMode, Datapath, DatapathError, DatapathOptions, MapSize, Pins, SourcePorts,
 };
 use netproxy::node::Attachment;
-use netproxy_common::{AddressFlags, DeviceKind, Ipv4, Ipv6};
+use netproxy_common::{AddressFlags, DeviceKind, Ipv4, Ipv6, LocalClients};
 use nix::net::if_::if_nametoindex;
 
 pub(crate) use self::asker::Asker;
@@ -43,6 +42,7 @@ pub(crate) struct World {
     pins: Pins,
     ports: SourcePorts,
     map_sizes: Vec<MapSize>,
+    local_clients: LocalClients,
     // Last: the rest must go before the namespaces do.
     _namespace: Namespace,
 }
@@ -61,16 +61,21 @@ impl World {
 
     /// As [`Self::new`], with these source ports for whole flows.
     pub(crate) fn with_ports(ports: SourcePorts) -> Self {
-        Self::with(ports, Vec::new())
+        Self::with(ports, Vec::new(), LocalClients::Device)
     }
 
     /// As [`Self::new`], with maps of these sizes.
     pub(crate) fn with_map_sizes(sizes: &[&str]) -> Self {
         let sizes = sizes.iter().map(|size| size.parse().unwrap()).collect();
-        Self::with(SourcePorts::default(), sizes)
+        Self::with(SourcePorts::default(), sizes, LocalClients::Device)
     }
 
-    fn with(ports: SourcePorts, map_sizes: Vec<MapSize>) -> Self {
+    /// As [`Self::new`], where pods of this node are told so.
+    pub(crate) fn with_local_clients(local_clients: LocalClients) -> Self {
+        Self::with(SourcePorts::default(), Vec::new(), local_clients)
+    }
+
+    fn with(ports: SourcePorts, map_sizes: Vec<MapSize>, local_clients: LocalClients) -> Self {
         let namespace = Namespace::enter();
         topology::build();
         let mut world = Self {
@@ -79,6 +84,7 @@ impl World {
             pins: Pins::new(namespace.bpffs()),
             ports,
             map_sizes,
+            local_clients,
             _namespace: namespace,
         };
         world.start();
@@ -111,12 +117,13 @@ impl World {
 
     /// As [`Self::start`], where it may be refused.
     pub(crate) fn try_start(&mut self) -> Result<(), DatapathError> {
-        let mut datapath = Datapath::open(&DatapathOptions {
+        let options = DatapathOptions {
             pins: self.pins.clone(),
             attach: AttachMode::Tcx,
             ports: self.ports,
             map_sizes: self.map_sizes.clone(),
-        })?;
+        };
+        let mut datapath = Datapath::open(&options, self.local_clients)?;
         let own: BTreeSet<IpAddr> = Flavour::ALL
             .iter()
             .flat_map(|flavour| [flavour.node(), flavour.bridge()])
@@ -220,5 +227,6 @@ fn attachment(device: &DeviceSpec) -> Attachment {
         master: device.master.map_or(0, ifindex),
         source_v4: Ipv4Addr::new(192, 0, 2, 1),
         source_v6: Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1),
+        is_local_pods: device.is_marked,
     }
 }

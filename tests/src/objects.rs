@@ -67,7 +67,15 @@ impl Objects {
     /// # Errors
     /// When the file cannot be written.
     pub fn put_node(&self, node: &Node) -> Result<()> {
-        self.write(&format!("node-{}.json", node.name()), &node_object(node))
+        self.write(&node_file_name(node), &node_object(node))
+    }
+
+    /// Removes the Node.
+    ///
+    /// # Errors
+    /// When the file cannot be removed; one that is not there is no error.
+    pub fn remove_node(&self, node: &Node) -> Result<()> {
+        remove(&self.directory.join(node_file_name(node)))
     }
 
     /// Writes the Service with its slices, in place of what it was before.
@@ -83,13 +91,7 @@ impl Objects {
     /// # Errors
     /// When the file cannot be removed; one that is not there is no error.
     pub fn remove(&self, service: &ServiceObject) -> Result<()> {
-        let path = self.file(service);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("{} cannot be removed", path.display()))
-            }
-            _ => Ok(()),
-        }
+        remove(&self.file(service))
     }
 
     /// The file of the Service with its slices, whether it is there or not.
@@ -101,6 +103,16 @@ impl Objects {
     fn write(&self, name: &str, object: &Value) -> Result<()> {
         let text = serde_json::to_string_pretty(object)?;
         replace(&self.directory.join(name), &text)
+    }
+}
+
+/// Removes a file that may not be there.
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} cannot be removed", path.display()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -152,6 +164,10 @@ pub fn node_object(node: &Node) -> Value {
 #[must_use]
 pub fn list(objects: &[Value]) -> Value {
     json!({ "apiVersion": "v1", "kind": "List", "items": objects })
+}
+
+fn node_file_name(node: &Node) -> String {
+    format!("node-{}.json", node.name())
 }
 
 fn file_name(service: &ServiceObject) -> String {

@@ -46,6 +46,17 @@ pub enum Attempt {
     },
 }
 
+/// The whole answer to a `fetch`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetched {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers by their names in lower case; of several of one name, the last.
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub body: String,
+}
+
 /// A `download` or an `upload`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Transfer {

@@ -11,7 +11,7 @@ pub use self::request::{Ask, Get, Load, Serve};
 use crate::{
     Answers, Place, Process, binary,
     place::run,
-    report::{HoldReport, LoadReport, Ready, Transfer},
+    report::{Fetched, HoldReport, LoadReport, Ready, Transfer},
 };
 
 /// How long a server may take to listen, and a load to get its first answer.
@@ -89,6 +89,13 @@ pub trait Traffic: Place {
     /// Gets a URL.
     fn get_with(&self, get: &Get) -> Result<Answers> {
         Answers::parse(&self.run_traffic(get.arguments())?)
+    }
+
+    /// Sends one request to any HTTP server, and answers with what that says, whatever the status.
+    fn fetch(&self, method: &str, url: &str) -> Result<Fetched> {
+        let words = ["fetch", url, "--method", method].map(str::to_owned);
+        let text = self.run_traffic(&words)?;
+        serde_json::from_str(&text).with_context(|| format!("not an answer: {text}"))
     }
 
     /// Asks by UDP, each time from a new socket.

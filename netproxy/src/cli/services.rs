@@ -1,24 +1,27 @@
 //! `netproxy services`: one row per service port and family.
 
+mod frontend;
+
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
 
 use anyhow::bail;
 use clap::Args;
+use ipnet::IpNet;
 use netproxy::datapath::{EndpointEntry, FrontendEntry, ServiceEntry, View};
 use netproxy::model::{Family, Protocol};
 use netproxy_common::{FrontendKind, RangeFlags};
 use serde::Serialize;
 
+use self::frontend::Frontend;
 use super::clients::{self, Refusal};
 use super::service_name::{self, NamespaceArgs, ServiceName};
 use super::table::{Cell, Listing, OutputArgs, Row, as_text, duration};
 
 const DETAILS: &str = "\
 ENDPOINTS are those that clients may be sent to / all that are known (on this node).
-NOTES tell what is not the default: externalTrafficPolicy Local, client affinity, source ranges,
-and clients for whom there is no endpoint.
+NOTES tell what is not the default: externalTrafficPolicy Local, client affinity, from where the
+load balancer's addresses are open (at most three networks are shown), whose addresses are hidden
+from the endpoints, and clients for whom there is no endpoint.
 
 With -o json, an array of objects:
   id, generation             numbers
@@ -32,7 +35,9 @@ With -o json, an array of objects:
                              addresses cluster-wide, and under externalTrafficPolicy Local
   external_policy_local      whether externalTrafficPolicy Local applies
   affinity_s                 seconds of client affinity; 0: none
-  has_source_ranges          whether loadBalancerSourceRanges apply
+  source_ranges              networks that may reach the LoadBalancer frontends; empty: all may
+  masquerade                 {internal, external}: whether the addresses of clients of cluster IPs,
+                             and of external addresses, are hidden from the endpoints
   refused                    [{clients, answer}]: who finds no endpoint, and is answered how;
                              clients: internal, external, external-local; answer: reject, drop
 
@@ -65,11 +70,14 @@ impl ServicesArgs {
                 .or_default()
                 .push(frontend);
         }
+        let source_ranges = view.source_ranges()?;
         let rows: Vec<_> = services
             .iter()
             .map(|service| {
                 let frontends = frontends.get(&service.id).map_or(&[][..], Vec::as_slice);
-                ServiceRow::new(service, &view.endpoints(service), frontends)
+                let set = (service.key.family, service.range.source_ranges);
+                let ranges = source_ranges.get(&set).map_or(&[][..], Vec::as_slice);
+                ServiceRow::new(service, &view.endpoints(service), frontends, ranges)
             })
             .collect();
         list.rows(self.output.output, &rows, "no services")
@@ -100,6 +108,9 @@ pub(super) fn select(
     Ok(services)
 }
 
+/// How many source ranges a note shows.
+const SHOWN_RANGES: usize = 3;
+
 /// One service port in one family.
 #[derive(Debug, Serialize)]
 struct ServiceRow {
@@ -116,7 +127,8 @@ struct ServiceRow {
     endpoints: Counts,
     external_policy_local: bool,
     affinity_s: u32,
-    has_source_ranges: bool,
+    source_ranges: Vec<String>,
+    masquerade: Masqueraded,
     refused: Vec<Refusal>,
     #[serde(skip)]
     shown: String,
@@ -124,12 +136,11 @@ struct ServiceRow {
     usable: u32,
 }
 
-/// Where clients reach the service port.
+/// Whose addresses are hidden from the endpoints.
 #[derive(Debug, Serialize)]
-struct Frontend {
-    kind: &'static str,
-    address: Option<IpAddr>,
-    port: u16,
+struct Masqueraded {
+    internal: bool,
+    external: bool,
 }
 
 /// Numbers of endpoints.
@@ -147,6 +158,7 @@ impl ServiceRow {
         service: &ServiceEntry,
         endpoints: &[EndpointEntry],
         frontends: &[FrontendEntry],
+        source_ranges: &[IpNet],
     ) -> Self {
         let ServiceEntry {
             id,
@@ -175,7 +187,11 @@ impl ServiceRow {
             },
             external_policy_local: range.flags & RangeFlags::EXTERNAL_LOCAL != 0,
             affinity_s: range.affinity_s,
-            has_source_ranges: range.source_ranges != 0,
+            source_ranges: source_ranges.iter().map(ToString::to_string).collect(),
+            masquerade: Masqueraded {
+                internal: range.flags & RangeFlags::MASQUERADE_INTERNAL != 0,
+                external: range.flags & RangeFlags::MASQUERADE_EXTERNAL != 0,
+            },
             refused: clients::refusals(range, has_external),
             shown: service_name::shown(key),
             usable: clients::usable(range),
@@ -190,8 +206,19 @@ impl ServiceRow {
         if self.affinity_s > 0 {
             notes.push(format!("affinity {}", duration(self.affinity_s)));
         }
-        if self.has_source_ranges {
-            notes.push("source ranges".to_owned());
+        if !self.source_ranges.is_empty() {
+            let shown = self.source_ranges.len().min(SHOWN_RANGES);
+            let shown = self.source_ranges[..shown].join(" ");
+            let more = match self.source_ranges.len().saturating_sub(SHOWN_RANGES) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            notes.push(format!("open to {shown}{more}"));
+        }
+        match self.masquerade {
+            Masqueraded { internal: true, .. } => notes.push("clients hidden".to_owned()),
+            Masqueraded { external: true, .. } => notes.push("external clients hidden".to_owned()),
+            Masqueraded { .. } => {}
         }
         if self.endpoints.total == 0 {
             notes.push("no endpoint: rejected".to_owned());
@@ -225,42 +252,6 @@ impl Row for ServiceRow {
             format!("{}/{total} ({local} local)", self.usable).into(),
             Cell::List(self.notes()),
         ]
-    }
-}
-
-impl From<&FrontendEntry> for Frontend {
-    fn from(entry: &FrontendEntry) -> Self {
-        let FrontendEntry {
-            address,
-            port,
-            protocol: _,
-            kind,
-            service: _,
-        } = *entry;
-        Self {
-            kind: match kind {
-                FrontendKind::ClusterIp => "ClusterIP",
-                FrontendKind::NodePort => "NodePort",
-                FrontendKind::LoadBalancer => "LoadBalancer",
-                FrontendKind::ExternalIp => "ExternalIP",
-            },
-            address,
-            port,
-        }
-    }
-}
-
-impl fmt::Display for Frontend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            kind,
-            address,
-            port,
-        } = self;
-        match address {
-            Some(address) => write!(f, "{kind} {}", SocketAddr::new(*address, *port)),
-            None => write!(f, "{kind} {port}"),
-        }
     }
 }
 

@@ -76,8 +76,8 @@ pub(super) fn for_each<K: Pod, V: Pod>(
     let mut size = BATCH;
     let mut keys = vec![K::zeroed(); size];
     let mut values = vec![V::zeroed(); size];
-    // The kernel's cursor into the table: for hash maps the number of a bucket.
-    let mut cursor = [0_u64; 2];
+    // The kernel's cursor: for hash maps the number of a bucket, for others a key.
+    let mut cursor = vec![0_u64; size_of::<K>().div_ceil(8).max(2)];
     let mut is_first = true;
     loop {
         let mut attributes = Attributes {

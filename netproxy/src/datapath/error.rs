@@ -113,7 +113,8 @@ impl DatapathError {
         object: impl FnOnce() -> String,
     ) -> impl FnOnce(io::Error) -> Self {
         move |source| match source.raw_os_error() {
-            Some(libc::E2BIG) => Self::Full {
+            // A hash map says the one, a trie the other.
+            Some(libc::E2BIG | libc::ENOSPC) => Self::Full {
                 map: name,
                 entries: map.info().map_or(0, |info| info.max_entries() as usize),
                 object: object(),

@@ -9,6 +9,7 @@ use aya::programs::{ProgramError, SchedClassifier};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 
+use netproxy_common::LocalClients;
 use tracing::debug;
 
 use super::{DatapathError, DatapathOptions, Pins};
@@ -87,7 +88,10 @@ pub(super) struct Loaded {
 }
 
 /// Loads everything; pinned maps are reused, others created and pinned.
-pub(super) fn load(options: &DatapathOptions) -> Result<Loaded, DatapathError> {
+pub(super) fn load(
+    options: &DatapathOptions,
+    local_clients: LocalClients,
+) -> Result<Loaded, DatapathError> {
     options.pins.create()?;
     options.pins.check_shapes()?;
     let fib_flags = match (is_kernel(6, 7), is_kernel(6, 3)) {
@@ -99,6 +103,7 @@ pub(super) fn load(options: &DatapathOptions) -> Result<Loaded, DatapathError> {
     let SourcePorts { low, high } = options.ports;
     let globals = [
         ("FIB_FLAGS", fib_flags),
+        ("LOCAL_CLIENTS", local_clients as u32),
         ("PORTS_LOW_FIRST", u32::from(low.0)),
         ("PORTS_LOW_COUNT", u32::from(low.1)),
         ("PORTS_HIGH_FIRST", u32::from(high.0)),

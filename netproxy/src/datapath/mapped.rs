@@ -4,10 +4,12 @@ use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd as _;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::maps::MapData;
 use bytemuck::Pod;
+use netproxy_common::Network;
+use netproxy_common::address::Address;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::DatapathError;
@@ -122,6 +124,36 @@ impl Mapped<netproxy_common::Service> {
         let word = unsafe { AtomicU64::from_ptr(at.cast()) };
         word.store(bytemuck::cast(value), Ordering::Release);
         true
+    }
+}
+
+impl<A: Address> Mapped<Network<A>>
+where
+    Network<A>: Pod,
+{
+    /// Fills the slot at `index`, which no reader may be using, and then lets it count.
+    pub(super) fn occupy(&mut self, index: u32, network: Network<A>) {
+        self.set(
+            index,
+            Network {
+                in_use: 0,
+                ..network
+            },
+        );
+        self.set_in_use(index, network.in_use);
+    }
+
+    /// The slot at `index`, and those behind it, no longer count; readers may still be using it.
+    pub(super) fn vacate(&mut self, index: u32) {
+        self.set_in_use(index, 0);
+    }
+
+    fn set_in_use(&mut self, index: u32, in_use: u32) {
+        if let Some(at) = self.pointer(index) {
+            // SAFETY: in bounds, aligned to four bytes; both sides access it as one word.
+            let word = unsafe { AtomicU32::from_ptr(&raw mut (*at).in_use) };
+            word.store(in_use, Ordering::Release);
+        }
     }
 }
 

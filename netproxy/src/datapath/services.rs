@@ -6,49 +6,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aya::maps::MapData;
-use netproxy_common::{Endpoint, Ipv4, Ipv6, Name, Range, RangeFlags, Service};
+use netproxy_common::{Endpoint, Ipv4, Ipv6, Name, Range, Service};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::encode::{self, Encode};
+use super::grace::wait_for_grace_period;
+use super::header::{header, is_v6, length, live_range};
 use super::load::Loaded;
 use super::mapped::Mapped;
 use super::ranges::Ranges;
 use super::service_ids::ServiceIds;
+use super::source_ranges::SourceRanges;
 use super::{DatapathError, batch, names};
 use crate::model::{Family, ObjectName};
-use crate::plan::{PortKey, WantedPort, WantedRange};
-
-/// One service port as the maps hold it.
-#[derive(Clone, Debug)]
-pub struct ServiceEntry {
-    /// Its id.
-    pub id: u32,
-    /// What it is called.
-    pub key: PortKey,
-    /// How often it has changed.
-    pub generation: u32,
-    /// The header of its endpoints.
-    pub range: Range,
-}
-
-/// One endpoint as the maps hold it.
-#[derive(Clone, Copy, Debug)]
-pub struct EndpointEntry {
-    /// Its address.
-    pub address: std::net::IpAddr,
-    /// Its port.
-    pub port: u16,
-    /// Whether it is on this node.
-    pub is_local: bool,
-    /// Which of the seven segments it is in.
-    pub segment: usize,
-}
+use crate::plan::{PortKey, WantedPort};
 
 /// The endpoints of one family.
 #[derive(Debug)]
 struct Slots<A> {
     array: Mapped<Endpoint<A>>,
     free: Ranges,
+    sources: SourceRanges<A>,
 }
 
 /// What [`Services::put`] did.
@@ -93,16 +71,18 @@ impl Services {
         let mut by_key = FxHashMap::default();
         let mut by_service: BTreeMap<ObjectName, BTreeSet<PortKey>> = BTreeMap::new();
         let (mut taken_headers, mut taken_v4, mut taken_v6) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sets_v4, mut sets_v6) = (Vec::new(), Vec::new());
         for (id, key) in &found {
             let Some(key) = key else { continue };
             if let Some((index, range)) = live_range(&words, &headers, *id) {
-                let taken = if is_v6(&range) {
-                    &mut taken_v6
+                let (taken, sets) = if is_v6(&range) {
+                    (&mut taken_v6, &mut sets_v6)
                 } else {
-                    &mut taken_v4
+                    (&mut taken_v4, &mut sets_v4)
                 };
                 taken_headers.push((index, 1));
                 taken.push((range.base, length(&range)));
+                sets.push(range.source_ranges);
             }
             by_key.insert(key.clone(), *id);
             by_service
@@ -118,10 +98,12 @@ impl Services {
             v4: Slots {
                 free: Ranges::new(0, v4.entries(), taken_v4),
                 array: v4,
+                sources: SourceRanges::adopt(loaded, "SOURCE_RANGES_V4", sets_v4)?,
             },
             v6: Slots {
                 free: Ranges::new(0, v6.entries(), taken_v6),
                 array: v6,
+                sources: SourceRanges::adopt(loaded, "SOURCE_RANGES_V6", sets_v6)?,
             },
             words,
             headers,
@@ -240,10 +222,42 @@ impl Services {
     where
         Endpoint<A>: bytemuck::Pod,
     {
+        let set = self.acquire_sources(port, &slots)?;
+        let outcome = self.publish_with(id, port, set, &slots);
+        if !matches!(outcome, Ok(Put::Written)) {
+            slots(self).sources.release(set);
+        }
+        outcome
+    }
+
+    /// The set of the port's source ranges, made if there is none.
+    fn acquire_sources<A: Encode>(
+        &mut self,
+        port: &WantedPort,
+        slots: impl Fn(&mut Self) -> &mut Slots<A>,
+    ) -> Result<u32, DatapathError> {
+        let ranges = &port.range.source_ranges;
+        let acquire = |services: &mut Self| slots(services).sources.acquire(ranges, &port.key);
+        match acquire(self) {
+            Err(DatapathError::Full { .. }) if self.recycle()? => acquire(self),
+            outcome => outcome,
+        }
+    }
+
+    fn publish_with<A: Encode>(
+        &mut self,
+        id: u32,
+        port: &WantedPort,
+        set: u32,
+        slots: impl Fn(&mut Self) -> &mut Slots<A>,
+    ) -> Result<Put, DatapathError>
+    where
+        Endpoint<A>: bytemuck::Pod,
+    {
         let endpoints = encode::endpoints::<A>(&port.range.endpoints);
         let old = live_range(&self.words, &self.headers, id);
         if let Some((_, range)) = &old
-            && *range == header(id, range.base, port)
+            && *range == header(id, range.base, set, port)
             && is_filled(&slots(self).array, range.base, &endpoints)
         {
             return Ok(Put::Unchanged);
@@ -270,7 +284,7 @@ impl Services {
         for (slot, endpoint) in (base..).zip(&endpoints) {
             array.set(slot, *endpoint);
         }
-        self.headers.set(index, header(id, base, port));
+        self.headers.set(index, header(id, base, set, port));
         let generation = self.generation(id).wrapping_add(1);
         self.words.publish(
             id,
@@ -291,52 +305,58 @@ impl Services {
 
     fn retire(&mut self, index: u32, range: &Range) {
         self.free_headers.retire(index, 1);
-        let free = if is_v6(range) {
-            &mut self.v6.free
+        if is_v6(range) {
+            self.v6.retire(range);
         } else {
-            &mut self.v4.free
-        };
-        free.retire(range.base, length(range));
+            self.v4.retire(range);
+        }
     }
 
     /// What `take` yields, if need be after a grace period that sets free what was retired.
     fn take_or_recycle(&mut self, mut take: impl FnMut(&mut Self) -> Option<u32>) -> Option<u32> {
-        if let Some(taken) = take(self) {
-            return Some(taken);
+        take(self).or_else(|| match self.recycle() {
+            Ok(true) => take(self),
+            Ok(false) | Err(_) => None,
+        })
+    }
+
+    /// Sets free, after a grace period, what was retired. False if there was nothing.
+    fn recycle(&mut self) -> Result<bool, DatapathError> {
+        let rooms = [&self.v4.free, &self.v6.free, &self.free_headers];
+        if !rooms.iter().any(|room| room.has_quarantine()) && !self.has_retired_sources() {
+            return Ok(false);
         }
-        let rooms = [&mut self.v4.free, &mut self.v6.free, &mut self.free_headers];
-        if !rooms.iter().any(|room| room.has_quarantine()) || wait_for_grace_period().is_err() {
-            return None;
-        }
-        for room in rooms {
+        wait_for_grace_period().map_err(DatapathError::map("RANGES", "recycled"))?;
+        for room in [&mut self.v4.free, &mut self.v6.free, &mut self.free_headers] {
             room.recycle();
         }
-        take(self)
+        let outcome = self.v4.sources.recycle();
+        outcome.and(self.v6.sources.recycle()).map(|()| true)
+    }
+
+    fn has_retired_sources(&self) -> bool {
+        self.v4.sources.has_retired() || self.v6.sources.has_retired()
+    }
+
+    /// Removes source ranges that no service uses any longer.
+    pub(super) fn forget_sources(&mut self) -> Result<(), DatapathError> {
+        if self.has_retired_sources() {
+            self.recycle()?;
+        }
+        Ok(())
+    }
+
+    /// Makes the maps hold the source ranges that services use; yields how many did not.
+    pub(super) fn repair_sources(&mut self) -> Result<usize, DatapathError> {
+        Ok(self.v4.sources.repair()? + self.v6.sources.repair()?)
     }
 }
 
-/// The range in force for a service id, with its index.
-pub(super) fn live_range(
-    words: &Mapped<Service>,
-    headers: &Mapped<Range>,
-    id: u32,
-) -> Option<(u32, Range)> {
-    let word = words.get(id).filter(|word| word.range != 0)?;
-    let range = headers
-        .get(word.range)
-        .filter(|range| range.service == id)?;
-    Some((word.range, range))
-}
-
-/// Whether the range's endpoints are IPv6.
-pub(super) fn is_v6(range: &Range) -> bool {
-    range.flags & RangeFlags::IPV6 != 0
-}
-
-/// Number of endpoints in a range.
-pub(super) fn length(range: &Range) -> u32 {
-    let [.., end] = range.segment_ends;
-    end
+impl<A: Encode> Slots<A> {
+    fn retire(&mut self, range: &Range) {
+        self.free.retire(range.base, length(range));
+        self.sources.release(range.source_ranges);
+    }
 }
 
 fn is_filled<A: Encode>(array: &Mapped<Endpoint<A>>, base: u32, wanted: &[Endpoint<A>]) -> bool
@@ -346,50 +366,4 @@ where
     (base..)
         .zip(wanted)
         .all(|(slot, endpoint)| array.get(slot) == Some(*endpoint))
-}
-
-fn header(id: u32, base: u32, port: &WantedPort) -> Range {
-    let WantedRange {
-        endpoints: _,
-        segment_ends,
-        internal,
-        external_cluster,
-        external_local,
-        verdicts,
-        is_external_local,
-        affinity_s,
-        source_ranges: _,
-    } = &port.range;
-    let mut flags = 0;
-    if *is_external_local {
-        flags |= RangeFlags::EXTERNAL_LOCAL;
-    }
-    if port.key.family == Family::V6 {
-        flags |= RangeFlags::IPV6;
-    }
-    Range {
-        base,
-        service: id,
-        segment_ends: *segment_ends,
-        internal: *internal,
-        external_cluster: *external_cluster,
-        external_local: *external_local,
-        verdicts: verdicts.map(|verdict| verdict as u8),
-        flags,
-        affinity_s: *affinity_s,
-        source_ranges: 0,
-    }
-}
-
-/// Waits until no program reads what was unpublished before: programs run under
-/// `rcu_read_lock`, and `MEMBARRIER_CMD_GLOBAL` waits for an RCU grace period.
-fn wait_for_grace_period() -> std::io::Result<()> {
-    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
-    // SAFETY: no pointers.
-    let outcome = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    if outcome == 0 {
-        Ok(())
-    } else {
-        Err(std::io::Error::last_os_error())
-    }
 }

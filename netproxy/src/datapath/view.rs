@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use aya::maps::MapData;
+use ipnet::IpNet;
 use netproxy_common::{Device, Endpoint, Ipv4, Ipv6, Name, Range, Service};
 
 use super::encode::Encode;
+use super::entry::{EndpointEntry, ServiceEntry};
 use super::frontends::{self, FrontendEntry};
+use super::header;
 use super::mapped::Mapped;
-use super::services::{self, EndpointEntry, ServiceEntry};
-use super::{Counters, DatapathError, FlowTable, Pins, batch, names};
+use super::{Counters, DatapathError, FlowTable, Pins, batch, names, source_ranges};
 use crate::model::Family;
 
 /// A read-only view of a datapath.
@@ -50,7 +52,7 @@ impl View {
             let Some(key) = names::decode(name) else {
                 return;
             };
-            let Some((_, range)) = services::live_range(&self.words, &self.headers, *id) else {
+            let Some((_, range)) = header::live_range(&self.words, &self.headers, *id) else {
                 return;
             };
             let generation = self.words.get(*id).map_or(0, |word| word.generation);
@@ -71,7 +73,7 @@ impl View {
     /// The endpoints of a service port, segment after segment.
     #[must_use]
     pub fn endpoints(&self, service: &ServiceEntry) -> Vec<EndpointEntry> {
-        if services::is_v6(&service.range) {
+        if header::is_v6(&service.range) {
             endpoints(&self.v6, &service.range)
         } else {
             endpoints(&self.v4, &service.range)
@@ -91,6 +93,17 @@ impl View {
         })?;
         entries.sort_by_key(|entry| (entry.service, entry.kind, entry.address, entry.port));
         Ok(entries)
+    }
+
+    /// The networks that may reach load-balancer VIPs, by family and number of the set.
+    pub fn source_ranges(&self) -> Result<BTreeMap<(Family, u32), Vec<IpNet>>, DatapathError> {
+        let v4 = map(&self.pins, "SOURCE_RANGES_V4")?;
+        let v4 = source_ranges::read::<Ipv4>("SOURCE_RANGES_V4", &v4)?;
+        let v6 = map(&self.pins, "SOURCE_RANGES_V6")?;
+        let v6 = source_ranges::read::<Ipv6>("SOURCE_RANGES_V6", &v6)?;
+        let of = |family: Family| move |(set, ranges)| ((family, set), ranges);
+        let sets = v4.into_iter().map(of(Family::V4));
+        Ok(sets.chain(v6.into_iter().map(of(Family::V6))).collect())
     }
 
     /// The flow table.
@@ -121,7 +134,7 @@ fn endpoints<A: Encode>(array: &Mapped<Endpoint<A>>, range: &Range) -> Vec<Endpo
 where
     Endpoint<A>: bytemuck::Pod,
 {
-    (0..services::length(range))
+    (0..header::length(range))
         .filter_map(|offset| {
             let endpoint = array.get(range.base.checked_add(offset)?)?;
             Some(EndpointEntry {

@@ -1,10 +1,12 @@
 //! What a source tells the store.
 
-use super::{EndpointSlice, Node, ObjectName, Service};
+use ipnet::IpNet;
+
+use super::{EndpointSlice, Label, Node, ObjectName, Service};
 
 /// One change of the cluster's state. A source sends [`Change::Listed`] once Services,
-/// EndpointSlices and the Node have each been listed completely; nothing is removed from the
-/// datapath before. After a re-list it sends the removals it found missing, like any others.
+/// EndpointSlices, the Node and (where the cluster has any) `ServiceCIDRs` have each been listed
+/// completely; nothing is removed from the datapath before. After a re-list it sends the removals it found missing, like any others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A Service exists in this form, or (None) is gone or of no concern to a proxy.
@@ -13,6 +15,8 @@ pub enum Change {
     Slice(ObjectName, Option<Box<EndpointSlice>>),
     /// This node's Node object, or (None) its absence.
     Node(Option<Box<Node>>),
+    /// A `ServiceCIDR` has these networks, or (None) is gone.
+    ServiceCidr(Label, Option<Vec<IpNet>>),
     /// Everything has been listed completely.
     Listed,
 }

@@ -2,13 +2,16 @@
 //!
 //! Each conversion drops what a proxy may not see (headless and `ExternalName` services, FQDN
 //! slices, ports without a number) and returns `None` for an object that leaves nothing. None of
-//! them fails or panics, whatever the object holds: what cannot be used is left out and logged.
+//! them fails or panics, whatever the object holds: what cannot be used is left out and logged,
+//! with the names of the object and the field.
 
 mod address;
+mod complaint;
 mod endpoint_slice;
 mod interner;
 mod node;
 mod service;
+mod service_cidr;
 
 #[cfg(test)]
 mod tests;
@@ -19,25 +22,40 @@ pub use self::endpoint_slice::endpoint_slice;
 pub use self::interner::Interner;
 pub use self::node::node;
 pub use self::service::service;
+pub use self::service_cidr::service_cidr;
 use super::{ObjectName, Protocol};
 
 /// The namespace of an object that names none.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// `namespace/name` from an object's metadata, or None if it has no name.
+/// The longest DNS subdomain (RFC 1123), and the longest DNS label.
+const NAME_BYTES: usize = 253;
+const LABEL_BYTES: usize = 63;
+
+/// `namespace/name` from an object's metadata, or None if either is none that Kubernetes admits.
 pub fn object_name(metadata: &ObjectMeta, interner: &mut Interner) -> Option<ObjectName> {
-    let name = metadata.name.as_deref().filter(|name| !name.is_empty())?;
-    Some(ObjectName::new(namespace(metadata, interner), name))
+    let name = metadata.name.as_deref().filter(|name| is_name(name))?;
+    Some(ObjectName::new(namespace(metadata, interner)?, name))
 }
 
 /// The (interned) namespace of an object.
-fn namespace(metadata: &ObjectMeta, interner: &mut Interner) -> super::Label {
-    let namespace = metadata.namespace.as_deref().unwrap_or_default();
-    interner.intern(if namespace.is_empty() {
-        DEFAULT_NAMESPACE
-    } else {
-        namespace
-    })
+fn namespace(metadata: &ObjectMeta, interner: &mut Interner) -> Option<super::Label> {
+    match metadata.namespace.as_deref() {
+        None | Some("") => Some(interner.intern(DEFAULT_NAMESPACE)),
+        Some(namespace) => is_label(namespace).then(|| interner.intern(namespace)),
+    }
+}
+
+/// Whether `text` may name an object. Case is not looked at; that nothing separates names in
+/// `namespace/name:port` is what matters.
+fn is_name(text: &str) -> bool {
+    let is_admitted = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    (1..=NAME_BYTES).contains(&text.len()) && text.bytes().all(is_admitted)
+}
+
+/// Whether `text` may name a namespace, a Service or a port.
+fn is_label(text: &str) -> bool {
+    is_name(text) && text.len() <= LABEL_BYTES
 }
 
 /// The value of a label; what some labels say is only that they exist.

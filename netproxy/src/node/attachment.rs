@@ -6,9 +6,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use netproxy_common::{Device, DeviceKind, Ipv4, Ipv6};
+use netproxy_common::{Device, DeviceFlags, DeviceKind, Ipv4, Ipv6};
 
 use super::{DevicePatterns, Link, LinkKind, LinkLayer, NodeNetwork};
+use crate::settings::LocalPods;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,8 @@ pub struct Attachment {
     pub source_v4: Ipv4Addr,
     /// As `source_v4`.
     pub source_v6: Ipv6Addr,
+    /// Whether [`LocalPods`] names it: what comes in here is a pod of this node.
+    pub is_local_pods: bool,
 }
 
 impl Attachment {
@@ -42,7 +45,11 @@ impl Attachment {
     pub fn device(&self) -> Device {
         Device {
             kind: self.kind as u8,
-            flags: 0,
+            flags: if self.is_local_pods {
+                DeviceFlags::LOCAL_PODS
+            } else {
+                0
+            },
             mac: self.mac,
             master: self.master,
             source_v4: Ipv4::new(self.source_v4.octets()),
@@ -51,18 +58,22 @@ impl Attachment {
     }
 }
 
-/// Where to attach, by ifindex. `node_addresses` are those of the Node object's status.
+/// Where to attach, by ifindex. `node_addresses` are those that stand for this node.
 #[must_use]
 pub fn attachments(
     network: &NodeNetwork,
     patterns: &DevicePatterns,
     node_addresses: &[IpAddr],
+    local_pods: &LocalPods,
 ) -> Vec<Attachment> {
     network
         .links
         .values()
         .filter(|link| carries_packets(link, network) && patterns.admits(&link.name))
-        .map(|link| attachment(link, network, node_addresses))
+        .map(|link| Attachment {
+            is_local_pods: names(local_pods, link, network),
+            ..attachment(link, network, node_addresses)
+        })
         .collect()
 }
 
@@ -122,6 +133,21 @@ fn attachment(link: &Link, network: &NodeNetwork, node_addresses: &[IpAddr]) -> 
         master: bridge.map_or(0, |bridge| bridge.ifindex),
         source_v4: sources().find_map(as_v4).unwrap_or(Ipv4Addr::UNSPECIFIED),
         source_v6: sources().find_map(as_v6).unwrap_or(Ipv6Addr::UNSPECIFIED),
+        is_local_pods: false,
+    }
+}
+
+/// Whether `local_pods` names `link`. The stack, and with it kube-proxy, sees the packets of a
+/// bridge's ports come in on the bridge; the programs see them on the port.
+fn names(local_pods: &LocalPods, link: &Link, network: &NodeNetwork) -> bool {
+    let bridge = bridge_of(link, network);
+    let mut seen_as = std::iter::once(link).chain(bridge);
+    match local_pods {
+        LocalPods::Bridge(name) => seen_as.any(|link| link.name == *name),
+        LocalPods::NamePrefix(prefix) => seen_as.any(|link| link.name.starts_with(prefix)),
+        LocalPods::Device | LocalPods::Networks(_) | LocalPods::NodeCidrs | LocalPods::Nobody => {
+            false
+        }
     }
 }
 

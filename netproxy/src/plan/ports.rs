@@ -4,11 +4,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netproxy_common::{FrontendKind, Window};
+use rustc_hash::FxHashSet;
 
 use super::join::join;
 use super::segments::Segments;
 use super::{NodeView, PortKey, WantedFrontend, WantedPort, WantedRange};
 use crate::model::{EndpointSlice, Family, Service, ServicePort, TrafficPolicy};
+use crate::settings::Masquerade;
 
 /// The wanted state of every port of `service`, in both families it has a cluster IP of.
 ///
@@ -26,20 +28,28 @@ pub fn plan_service(
         .into_iter()
         .filter(|family| of_family(&service.cluster_ips, *family).next().is_some());
 
-    let mut wanted = Vec::with_capacity(service.ports.len());
-    for family in families {
-        for (index, port) in service.ports.iter().enumerate() {
-            // The API server refuses two ports of one name; a manifest may hold them, and then
-            // the later one counts, as it does for kube-proxy.
-            let is_overridden = service.ports[index + 1..]
+    let ports = last_of_each_name(&service.ports);
+    families
+        .flat_map(|family| {
+            let slices = &slices;
+            ports
                 .iter()
-                .any(|later| later.protocol == port.protocol && later.name == port.name);
-            if !is_overridden {
-                wanted.push(plan_port(service, port, family, &slices, node));
-            }
-        }
-    }
-    wanted
+                .map(move |port| plan_port(service, port, family, slices, node))
+        })
+        .collect()
+}
+
+/// The API server refuses two ports of one name; a manifest may hold them, and then the later one
+/// counts, as it does for kube-proxy.
+fn last_of_each_name(ports: &[ServicePort]) -> Vec<&ServicePort> {
+    let mut seen = FxHashSet::default();
+    let mut last: Vec<_> = ports
+        .iter()
+        .rev()
+        .filter(|port| seen.insert((port.protocol, &port.name)))
+        .collect();
+    last.reverse();
+    last
 }
 
 /// The wanted state of one port in one family; `slices` in the order of their names.
@@ -50,7 +60,7 @@ fn plan_port(
     slices: &[&EndpointSlice],
     node: &NodeView,
 ) -> WantedPort {
-    let frontends = frontends(service, port, family);
+    let frontends = frontends(service, port, family, node);
     let segments = Segments::new(&join(slices, port, family), node);
 
     let internal = match service.internal_policy {
@@ -87,7 +97,9 @@ fn plan_port(
             verdicts: [segments.verdict(); 3],
             is_external_local,
             affinity_s: service.affinity_s.unwrap_or(0),
-            source_ranges: source_ranges(service, family),
+            source_ranges: source_ranges(service, family, node),
+            masquerades_internal: node.masquerade == Masquerade::All,
+            masquerades_external: is_external && node.masquerade != Masquerade::Needed,
             segment_ends: segments.ends,
             endpoints: segments.endpoints,
         },
@@ -96,7 +108,17 @@ fn plan_port(
 }
 
 /// Where clients reach `port` in `family`, sorted and without duplicates.
-fn frontends(service: &Service, port: &ServicePort, family: Family) -> Vec<WantedFrontend> {
+fn frontends(
+    service: &Service,
+    port: &ServicePort,
+    family: Family,
+    node: &NodeView,
+) -> Vec<WantedFrontend> {
+    let external_ips = if node.serves_external_ips {
+        &service.external_ips[..]
+    } else {
+        &[]
+    };
     let at = |addresses, kind| {
         of_family(addresses, family).map(move |address| WantedFrontend {
             address: Some(address),
@@ -112,7 +134,7 @@ fn frontends(service: &Service, port: &ServicePort, family: Family) -> Vec<Wante
     let mut frontends: Vec<_> = at(&service.cluster_ips, FrontendKind::ClusterIp)
         .chain(node_port)
         .chain(at(&service.load_balancer_vips, FrontendKind::LoadBalancer))
-        .chain(at(&service.external_ips, FrontendKind::ExternalIp))
+        .chain(at(external_ips, FrontendKind::ExternalIp))
         .collect();
     // The kind is last in the order: a VIP that is also an external IP stays a VIP, and its
     // source ranges hold.
@@ -122,19 +144,27 @@ fn frontends(service: &Service, port: &ServicePort, family: Family) -> Vec<Wante
 }
 
 /// The networks that may reach the load-balancer VIPs of `family`; empty if all may.
-fn source_ranges(service: &Service, family: Family) -> Vec<IpNet> {
-    if of_family(&service.load_balancer_vips, family)
-        .next()
-        .is_none()
-    {
+///
+/// Where they admit the node, the VIPs themselves are admitted: where a VIP is an address of a
+/// device of the node, the kernel picks it as the source towards itself.
+fn source_ranges(service: &Service, family: Family, node: &NodeView) -> Vec<IpNet> {
+    let vips: Vec<_> = of_family(&service.load_balancer_vips, family).collect();
+    if vips.is_empty() {
         return Vec::new();
     }
-    let ranges: Vec<_> = service
+    let mut ranges: Vec<_> = service
         .source_ranges
         .iter()
         .filter(|range| Family::of(&range.addr()) == family)
         .map(IpNet::trunc)
         .collect();
+    let admits_node = node
+        .ips
+        .iter()
+        .any(|ip| ranges.iter().any(|range| range.contains(ip)));
+    if admits_node {
+        ranges.extend(vips.into_iter().map(IpNet::from));
+    }
     let ranges = IpNet::aggregate(&ranges);
     if ranges.iter().any(|range| range.prefix_len() == 0) {
         Vec::new()

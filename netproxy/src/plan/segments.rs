@@ -52,9 +52,7 @@ impl Segments {
         let mut ends = [0; SEGMENTS];
         let mut placed = Vec::with_capacity(joined.len());
         for entry in joined {
-            // An empty name is no node's: it stands for a name not known yet.
-            let is_local =
-                entry.endpoint.node.as_ref() == Some(&node.name) && !node.name.is_empty();
+            let is_local = node.hosts(entry.endpoint);
             let Some(segment) = Segment::of(entry.endpoint, is_local, preference) else {
                 continue;
             };

@@ -2,9 +2,13 @@
 //! read a window as endpoint names.
 
 mod categorise;
+mod external;
+mod health;
 mod merge;
+mod node_ports;
 mod ports;
 mod reference;
+mod terminating;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -19,8 +23,8 @@ use crate::model::{
 /// The node that all tests plan for, in zone `a`.
 fn this_node() -> NodeView {
     NodeView {
-        name: "this".into(),
         zone: Some("a".into()),
+        ..NodeView::named("this")
     }
 }
 

@@ -22,7 +22,7 @@ impl<'a> Preference<'a> {
     /// this node (or its zone): a single endpoint without a hint means that whoever wrote the
     /// slices is not done, and filtering might overload the few that have one.
     pub(super) fn of(endpoints: &[Joined<'_>], node: &'a NodeView) -> Self {
-        let NodeView { name, zone } = node;
+        let NodeView { name, zone, .. } = node;
         let mut by_node = Coverage::new(Some(name));
         let mut by_zone = Coverage::new(zone.as_ref());
         for joined in endpoints.iter().filter(|joined| joined.endpoint.ready) {

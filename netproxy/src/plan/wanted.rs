@@ -7,15 +7,42 @@ use ipnet::IpNet;
 use netproxy_common::service::SEGMENTS;
 use netproxy_common::{FrontendKind, Verdict, Window};
 
-use crate::model::{Family, Label, ObjectName, Protocol};
+use crate::model::{Endpoint, Family, Label, ObjectName, Protocol};
+use crate::settings::Masquerade;
 
-/// What the plan must know of this node.
+/// What the plan must know of this node, and of how it is to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeView {
     /// Its name; endpoints with this `nodeName` are local.
     pub name: Label,
     /// Its zone, for hints.
     pub zone: Option<Label>,
+    /// Its own addresses, by which source ranges tell that the node is admitted.
+    pub ips: Vec<IpAddr>,
+    /// Whose addresses are hidden from endpoints.
+    pub masquerade: Masquerade,
+    /// Whether `spec.externalIPs` are served.
+    pub serves_external_ips: bool,
+}
+
+impl NodeView {
+    /// The node called `name`, of which nothing else is known or configured.
+    pub fn named(name: impl Into<Label>) -> Self {
+        Self {
+            name: name.into(),
+            zone: None,
+            ips: Vec::new(),
+            masquerade: Masquerade::default(),
+            serves_external_ips: true,
+        }
+    }
+
+    /// Whether `endpoint` is on this node.
+    #[must_use]
+    pub fn hosts(&self, endpoint: &Endpoint) -> bool {
+        // An empty name is no node's: it stands for a name not known yet.
+        endpoint.node.as_ref() == Some(&self.name) && !self.name.is_empty()
+    }
 }
 
 /// Identifies a service port in one family: the unit of the datapath's updates.
@@ -87,6 +114,10 @@ pub struct WantedRange {
     /// Networks that may reach the load-balancer VIPs, of the port's family, aggregated and
     /// sorted; empty: all may.
     pub source_ranges: Vec<IpNet>,
+    /// Clients of cluster IPs are hidden from the endpoints.
+    pub masquerades_internal: bool,
+    /// Clients of external destinations are, where the policy lets them use any endpoint.
+    pub masquerades_external: bool,
 }
 
 impl fmt::Display for PortKey {

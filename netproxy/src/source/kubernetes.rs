@@ -1,7 +1,7 @@
 //! A Kubernetes API server as the source.
 //!
-//! Three tasks, one per kind: Services, EndpointSlices, and this node's own Node. Each follows its
-//! kind with a watch of its own (HTTP/1.1: a connection of its own), converts every object to the
+//! One task per kind: Services, EndpointSlices, this node's own Node, and ServiceCIDRs, which not
+//! every server has. Each follows its kind with a watch of its own (HTTP/1.1: a connection of its own), converts every object to the
 //! compact model at once and drops it. Nothing of the API's own types is kept.
 
 mod connection;
@@ -10,6 +10,7 @@ mod kind;
 mod listing;
 mod outage;
 mod query;
+mod recording;
 mod retry;
 mod watching;
 
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use self::connection::Connection;
 use self::listing::Latch;
 use self::outage::Outage;
+pub(super) use self::recording::record;
 use self::watching::Watching;
 use super::{SourceError, SourceHealth};
 use crate::model::{Change, Label};
@@ -42,7 +45,7 @@ pub struct KubernetesOptions {
     pub server: Option<String>,
 }
 
-/// Follows the three kinds until `stop` or until the receiver of `changes` is gone.
+/// Follows every kind until `stop` or until the receiver of `changes` is gone.
 pub(super) async fn run(
     options: KubernetesOptions,
     node_name: Label,
@@ -54,13 +57,21 @@ pub(super) async fn run(
     let services = Connection::open(&options).await?;
     let slices = Connection::open(&options).await?;
     let node = Connection::open(&options).await?;
-    follow([services, slices, node], node_name, changes, health, stop).await;
+    let cidrs = Connection::open(&options).await?;
+    follow(
+        [services, slices, node, cidrs],
+        node_name,
+        changes,
+        health,
+        stop,
+    )
+    .await;
     Ok(())
 }
 
-/// Runs one task per kind on its connection (services, slices, node) until all have ended.
+/// Runs one task per kind on its connection (services, slices, node, service CIDRs) until all have ended.
 async fn follow(
-    [services, slices, node]: [Connection; 3],
+    [services, slices, node, cidrs]: [Connection; 4],
     node_name: Label,
     changes: mpsc::Sender<Change>,
     health: watch::Sender<SourceHealth>,
@@ -75,11 +86,14 @@ async fn follow(
         changes: changes.clone(),
         outage: outage.clone(),
         latch: latch.clone(),
+        is_counted: false,
+        is_absent: false,
         stop: stop.clone(),
     };
     tasks.spawn(watching(services).follow::<Service>());
     tasks.spawn(watching(slices).follow::<EndpointSlice>());
     tasks.spawn(watching(node).follow::<Node>());
+    tasks.spawn(watching(cidrs).follow::<ServiceCIDR>());
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended
             && let Ok(panic) = error.try_into_panic()

@@ -1,6 +1,9 @@
 //! Tests of the store: what makes a service dirty, and what is known of it then.
 
+mod differences;
 mod last_known;
+mod node;
+mod services;
 
 use std::net::IpAddr;
 
@@ -38,16 +41,20 @@ fn service(service: &str) -> Service {
     }
 }
 
-/// A slice of `service` with ready endpoints at `addresses`, all on the node `this`.
-fn slice(slice: &str, service: &str, addresses: &[&str]) -> EndpointSlice {
-    let endpoint = |address: &&str| Endpoint {
+/// A ready endpoint on the node `this`.
+fn endpoint_at(address: &str) -> Endpoint {
+    Endpoint {
         address: ip(address),
         node: Some("this".into()),
         ready: true,
         serving: true,
         terminating: false,
         hints: None,
-    };
+    }
+}
+
+/// A slice of `service` with ready endpoints at `addresses`, all on the node `this`.
+fn slice(slice: &str, service: &str, addresses: &[&str]) -> EndpointSlice {
     EndpointSlice {
         name: name(slice),
         service: name(service),
@@ -57,7 +64,10 @@ fn slice(slice: &str, service: &str, addresses: &[&str]) -> EndpointSlice {
             protocol: Protocol::Tcp,
             port: 8080,
         }],
-        endpoints: addresses.iter().map(endpoint).collect(),
+        endpoints: addresses
+            .iter()
+            .map(|address| endpoint_at(address))
+            .collect(),
         triggered_unix_ns: None,
     }
 }
@@ -234,71 +244,6 @@ fn a_service_that_returns_finds_its_slices() {
     set_service(&mut store, service("web"));
 
     assert_eq!(planned(&store, "web"), ["10.1.0.1"]);
-}
-
-#[test]
-fn a_new_zone_makes_every_service_dirty() {
-    let mut store = settled();
-    set_node(&mut store, node("this", Some("a")));
-    store.take_dirty();
-
-    set_node(&mut store, node("this", Some("b")));
-
-    assert_eq!(store.take_dirty(), [name("db"), name("web")]);
-    assert_eq!(store.node_view().zone.as_deref(), Some("b"));
-}
-
-#[test]
-fn a_new_node_name_makes_every_service_dirty_and_endpoints_local() {
-    let mut store = settled();
-    let was_local = store.plan(&name("web"))[0].range.endpoints[0].is_local;
-
-    set_node(&mut store, node("this", None));
-
-    assert!(!was_local, "the node's name was not known");
-    assert_eq!(store.take_dirty(), [name("db"), name("web")]);
-    assert!(store.plan(&name("web"))[0].range.endpoints[0].is_local);
-}
-
-#[test]
-fn other_changes_of_the_node_make_nothing_dirty() {
-    let mut store = settled();
-    set_node(&mut store, node("this", Some("a")));
-    store.take_dirty();
-    let mut leaving = node("this", Some("a"));
-    leaving.is_leaving = true;
-    leaving.addresses.clear();
-
-    set_node(&mut store, leaving.clone());
-
-    assert_eq!(store.take_dirty(), []);
-    assert_eq!(store.node(), Some(&leaving));
-}
-
-#[test]
-fn without_a_node_object_the_name_stays_and_the_zone_goes() {
-    let mut store = settled();
-    set_node(&mut store, node("this", Some("a")));
-
-    store.apply(Change::Node(None));
-
-    assert_eq!(store.node(), None);
-    assert_eq!(
-        (&*store.node_view().name, &store.node_view().zone),
-        ("this", &None)
-    );
-    assert!(store.plan(&name("web"))[0].range.endpoints[0].is_local);
-}
-
-#[test]
-fn a_name_given_beforehand_makes_endpoints_local_without_a_node_object() {
-    let mut store = Store::on_node("this");
-    set_service(&mut store, service("web"));
-    set_slice(&mut store, slice("web-1", "web", &["10.1.0.1"]));
-
-    store.apply(Change::Node(None));
-
-    assert!(store.plan(&name("web"))[0].range.endpoints[0].is_local);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use aya::maps::{HashMap, Map, MapData};
 use netproxy::datapath::{AttachMode, Datapath, DatapathOptions, Pins, SourcePorts};
 use netproxy::node::Attachment;
 use netproxy_common::protocol::TCP;
-use netproxy_common::{Be16, DeviceKind, Flow, FlowKey, FlowKind, FlowState, Ipv4};
+use netproxy_common::{Be16, DeviceKind, Flow, FlowKey, FlowKind, FlowState, Ipv4, LocalClients};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
@@ -105,13 +105,13 @@ impl Drop for BpfFs {
 }
 
 pub(crate) fn datapath(bpffs: &Path) -> Datapath {
-    Datapath::open(&DatapathOptions {
+    let options = DatapathOptions {
         pins: Pins::new(bpffs),
         attach: AttachMode::Auto,
         ports: SourcePorts::default(),
         map_sizes: Vec::new(),
-    })
-    .unwrap()
+    };
+    Datapath::open(&options, LocalClients::Device).unwrap()
 }
 
 pub(crate) fn command(bpffs: &Path, words: &str) -> Command {
@@ -174,5 +174,6 @@ pub(crate) fn uplink() -> Attachment {
         master: 0,
         source_v4: Ipv4Addr::UNSPECIFIED,
         source_v6: Ipv6Addr::UNSPECIFIED,
+        is_local_pods: false,
     }
 }

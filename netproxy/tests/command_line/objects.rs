@@ -68,10 +68,7 @@ pub(crate) fn basket() -> (ObjectName, Vec<WantedPort>) {
 }
 
 fn this_node() -> NodeView {
-    NodeView {
-        name: "here".into(),
-        zone: None,
-    }
+    NodeView::named("here")
 }
 
 fn port(name: &str, protocol: Protocol, port: u16, node_port: Option<u16>) -> ServicePort {

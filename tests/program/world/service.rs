@@ -7,6 +7,7 @@ use netproxy::model::{
     TrafficPolicy,
 };
 use netproxy::plan::{NodeView, WantedPort, plan_service};
+use netproxy::settings::Masquerade;
 
 use super::topology::{At as _, Flavour, NODE_PORT, POD_PORT, SERVICE_PORT};
 
@@ -21,6 +22,7 @@ pub(crate) struct Shop {
     service: Service,
     port: u16,
     endpoints: Vec<Endpoint>,
+    masquerade: Masquerade,
 }
 
 impl Shop {
@@ -53,6 +55,7 @@ impl Shop {
             service,
             port: POD_PORT,
             endpoints: Vec::new(),
+            masquerade: Masquerade::default(),
         }
     }
 
@@ -149,6 +152,19 @@ impl Shop {
         self
     }
 
+    /// With load-balancer VIPs that are open to these networks only.
+    pub(crate) fn open_to(mut self, networks: &[&str]) -> Self {
+        let networks = networks.iter().map(|network| network.parse().unwrap());
+        self.service.source_ranges = networks.collect();
+        self
+    }
+
+    /// On a node that hides such clients.
+    pub(crate) fn masquerading(mut self, masquerade: Masquerade) -> Self {
+        self.masquerade = masquerade;
+        self
+    }
+
     /// With both traffic policies Local.
     pub(crate) fn local_only(mut self) -> Self {
         self.service.internal_policy = TrafficPolicy::Local;
@@ -203,8 +219,8 @@ impl Shop {
             triggered_unix_ns: None,
         };
         let node = NodeView {
-            name: Label::from(HERE),
-            zone: None,
+            masquerade: self.masquerade,
+            ..NodeView::named(HERE)
         };
         (self.name(), plan_service(&self.service, &[&slice], &node))
     }

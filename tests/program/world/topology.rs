@@ -175,12 +175,17 @@ pub(crate) struct DeviceSpec {
     pub(crate) is_pod: bool,
     pub(crate) has_link_layer: bool,
     pub(crate) master: Option<&'static str>,
+    /// Whether its clients count as pods of this node under `LocalClients::MarkedDevices`.
+    pub(crate) is_marked: bool,
 }
 
 /// The devices that programs are attached to.
 pub(crate) const DEVICES: [DeviceSpec; 5] = [
     device("eth0", false),
-    device("pod1", true),
+    DeviceSpec {
+        is_marked: true,
+        ..device("pod1", true)
+    },
     device("pod2", true),
     DeviceSpec {
         master: Some("br0"),
@@ -198,6 +203,7 @@ const fn device(name: &'static str, is_pod: bool) -> DeviceSpec {
         is_pod,
         has_link_layer: true,
         master: None,
+        is_marked: false,
     }
 }
 

@@ -115,6 +115,7 @@ pub struct ServiceObject {
     load_balancer_ips: Vec<IpAddr>,
     internal_policy: TrafficPolicy,
     external_policy: TrafficPolicy,
+    health_check_node_port: Option<u16>,
     ports: Vec<Port>,
     endpoints: Vec<EndpointObject>,
 }
@@ -130,6 +131,7 @@ impl ServiceObject {
             load_balancer_ips: Vec::new(),
             internal_policy: TrafficPolicy::Cluster,
             external_policy: TrafficPolicy::Cluster,
+            health_check_node_port: None,
             ports: Vec::new(),
             endpoints: Vec::new(),
         }
@@ -171,6 +173,12 @@ impl ServiceObject {
     /// Sets `externalTrafficPolicy`.
     pub fn external_policy(mut self, policy: TrafficPolicy) -> Self {
         self.external_policy = policy;
+        self
+    }
+
+    /// Sets where load balancers ask every node whether it has endpoints.
+    pub fn health_check_node_port(mut self, port: u16) -> Self {
+        self.health_check_node_port = Some(port);
         self
     }
 
@@ -234,6 +242,9 @@ impl ServiceObject {
         }
         if self.kind() != "ClusterIP" || !self.external_ips.is_empty() {
             spec["externalTrafficPolicy"] = json!(self.external_policy.name());
+        }
+        if let Some(port) = self.health_check_node_port {
+            spec["healthCheckNodePort"] = json!(port);
         }
         let mut service = json!({
             "apiVersion": "v1",

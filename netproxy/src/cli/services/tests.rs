@@ -62,6 +62,7 @@ fn row() -> ServiceRow {
             frontend(FrontendKind::ClusterIp, Some("10.96.0.9"), 80),
             frontend(FrontendKind::NodePort, None, 30080),
         ],
+        &[],
     )
 }
 
@@ -105,7 +106,8 @@ fn the_json_object_has_the_documented_fields() {
             },
             "external_policy_local": true,
             "affinity_s": 10_800,
-            "has_source_ranges": false,
+            "source_ranges": [],
+            "masquerade": {"internal": false, "external": false},
             "refused": [],
         })
     );
@@ -126,8 +128,9 @@ fn clients_without_an_endpoint_are_noted() {
         &service(remote_only),
         &[endpoint("10.1.1.3", false, 2)],
         &node_port,
+        &[],
     );
-    let empty = ServiceRow::new(&service(range([0; 7])), &[], &node_port);
+    let empty = ServiceRow::new(&service(range([0; 7])), &[], &node_port, &[]);
 
     assert_eq!(
         remote_only.notes(),
@@ -144,4 +147,64 @@ fn an_ipv6_frontend_is_written_in_brackets() {
         Frontend::from(&entry).to_string(),
         "ExternalIP [2001:db8::1]:443"
     );
+}
+
+#[test]
+fn source_ranges_are_noted_as_far_as_there_is_room_and_listed_whole() {
+    let ranges = [
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.0.2.0/24",
+        "203.0.113.0/24",
+    ];
+    let ranges = ranges.map(|range| range.parse().unwrap());
+    let row = |ranges| ServiceRow::new(&service(range([0; 7])), &[], &[], ranges);
+
+    let (two, four) = (row(&ranges[..2]), row(&ranges));
+
+    assert_eq!(two.notes()[0], "open to 10.0.0.0/8 172.16.0.0/12");
+    assert_eq!(
+        four.notes()[0],
+        "open to 10.0.0.0/8 172.16.0.0/12 192.0.2.0/24 and 1 more"
+    );
+    assert_eq!(
+        serde_json::to_value(four).unwrap()["source_ranges"],
+        json!([
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.0.2.0/24",
+            "203.0.113.0/24"
+        ])
+    );
+}
+
+#[test]
+fn hidden_clients_are_noted() {
+    for (flags, note, internal, external) in [
+        (
+            RangeFlags::MASQUERADE_EXTERNAL,
+            "external clients hidden",
+            false,
+            true,
+        ),
+        (
+            RangeFlags::MASQUERADE_EXTERNAL | RangeFlags::MASQUERADE_INTERNAL,
+            "clients hidden",
+            true,
+            true,
+        ),
+    ] {
+        let range = Range {
+            flags,
+            ..range([0; 7])
+        };
+
+        let row = ServiceRow::new(&service(range), &[], &[], &[]);
+
+        assert_eq!(row.notes()[0], note);
+        assert_eq!(
+            serde_json::to_value(row).unwrap()["masquerade"],
+            json!({"internal": internal, "external": external})
+        );
+    }
 }

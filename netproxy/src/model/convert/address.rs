@@ -4,9 +4,13 @@
 //! as decimal. Rust's parsers rightly refuse them, so the zeros are removed first. An IPv4-mapped
 //! IPv6 address is the IPv4 address, as in Go's net package.
 
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use rustc_hash::FxHashSet;
+
+use super::complaint::Complaints;
 
 /// The length of the prefix `::ffff:0:0/96` of IPv4-mapped addresses.
 const MAPPED_PREFIX_BITS: u8 = 96;
@@ -39,34 +43,66 @@ pub(super) fn parse_range(text: &str) -> Option<IpNet> {
     Some(range.trunc())
 }
 
-/// The usable ones of `texts`, each once, in order; the others are logged with `field`.
+/// The usable ones of `texts`, each once, in order; complains of the others.
 pub(super) fn parse_addresses<'a>(
     field: &'static str,
     texts: impl IntoIterator<Item = &'a String>,
+    complaints: &mut Complaints,
 ) -> Vec<IpAddr> {
-    collect_usable(field, texts, parse_address)
+    collect_usable(texts, parse_address, |text| {
+        complaints.add(field, text, "ignored: not an IP address");
+    })
 }
 
-/// The usable ones of `texts`, each once, in order; the others are logged with `field`.
+/// The same, for where clients can be served.
+pub(super) fn parse_servable<'a>(
+    field: &'static str,
+    texts: impl IntoIterator<Item = &'a String>,
+    complaints: &mut Complaints,
+) -> Vec<IpAddr> {
+    let mut addresses = parse_addresses(field, texts, complaints);
+    addresses.retain(|address| {
+        let is_servable = is_unicast(address);
+        if !is_servable {
+            complaints.add(field, address, "ignored: nothing can be served there");
+        }
+        is_servable
+    });
+    addresses
+}
+
+/// The usable ones of `texts`, each once, in order; complains of the others.
 pub(super) fn parse_ranges<'a>(
     field: &'static str,
     texts: impl IntoIterator<Item = &'a String>,
+    complaints: &mut Complaints,
 ) -> Vec<IpNet> {
-    collect_usable(field, texts, parse_range)
+    collect_usable(texts, parse_range, |text| {
+        complaints.add(field, text, "ignored: not a network in CIDR notation");
+    })
 }
 
-fn collect_usable<'a, T: PartialEq>(
-    field: &'static str,
+/// Whether a packet to `address` can be somebody's: not unspecified, loopback, multicast or
+/// broadcast.
+pub(super) fn is_unicast(address: &IpAddr) -> bool {
+    let is_broadcast = *address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    !(address.is_unspecified() || address.is_loopback() || address.is_multicast() || is_broadcast)
+}
+
+/// Passes over what is blank.
+fn collect_usable<'a, T: Copy + Eq + Hash>(
     texts: impl IntoIterator<Item = &'a String>,
     parse: impl Fn(&str) -> Option<T>,
+    mut complain: impl FnMut(&str),
 ) -> Vec<T> {
+    let mut seen = FxHashSet::default();
     let mut usable = Vec::new();
     for text in texts {
         match parse(text) {
-            Some(value) if usable.contains(&value) => {}
-            Some(value) => usable.push(value),
+            Some(value) if seen.insert(value) => usable.push(value),
+            Some(_) => {}
             None if text.trim().is_empty() => {}
-            None => tracing::warn!(field, value = text, "ignored: not an IP address or range"),
+            None => complain(text),
         }
     }
     usable
@@ -155,7 +191,7 @@ mod tests {
     fn unusable_and_repeated_addresses_are_left_out() {
         let texts = ["10.0.0.1", "nonsense", "", "010.0.0.1", "fd00::1"].map(String::from);
 
-        let usable = parse_addresses("spec.externalIPs", &texts);
+        let usable = parse_addresses("spec.externalIPs", &texts, &mut Complaints::default());
 
         assert_eq!(
             usable,

@@ -4,12 +4,15 @@ use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
-use super::address::parse_address;
-use super::{Interner, label, namespace, object_name, port, protocol};
+use super::address::{is_unicast, parse_address};
+use super::complaint::Complaints;
+use super::{Interner, is_label, label, namespace, object_name, port, protocol};
 use crate::model::{Endpoint, EndpointSlice, Family, Hints, ObjectName, SlicePort};
 
 /// Names the Service that a slice belongs to.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+/// The same, as a field.
+const SERVICE_LABEL: &str = "metadata.labels[kubernetes.io/service-name]";
 /// Slices of headless services; its value says nothing.
 const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
 /// When the change that led to this version of the slice happened.
@@ -20,6 +23,17 @@ const TRIGGER_ANNOTATION: &str = "endpoints.kubernetes.io/last-change-trigger-ti
 pub fn endpoint_slice(
     object: &discovery::EndpointSlice,
     interner: &mut Interner,
+) -> Option<EndpointSlice> {
+    let mut complaints = Complaints::default();
+    let slice = read(object, interner, &mut complaints);
+    complaints.log("EndpointSlice", &object.metadata);
+    slice
+}
+
+pub(super) fn read(
+    object: &discovery::EndpointSlice,
+    interner: &mut Interner,
+    complaints: &mut Complaints,
 ) -> Option<EndpointSlice> {
     let metadata = &object.metadata;
     if label(metadata, HEADLESS_LABEL).is_some() {
@@ -33,17 +47,26 @@ pub fn endpoint_slice(
     let family = match object.address_type.as_str() {
         "IPv4" => Family::V4,
         "IPv6" => Family::V6,
+        "FQDN" => return None,
         other => {
-            tracing::debug!(slice = %name, address_type = other, "ignored: not of an IP family");
+            complaints.add("addressType", other, "slice ignored: neither IPv4 nor IPv6");
             return None;
         }
     };
-    let service = ObjectName::new(namespace(metadata, interner), interner.intern(service));
+    if !is_label(service) {
+        complaints.add(
+            SERVICE_LABEL,
+            service,
+            "slice ignored: no name of a Service",
+        );
+        return None;
+    }
+    let service = ObjectName::new(namespace(metadata, interner)?, interner.intern(service));
     let ports = object.ports.iter().flatten();
-    let ports = ports.filter_map(|port| slice_port(&name, port, interner));
+    let ports = ports.filter_map(|port| slice_port(port, interner, complaints));
     let mut ports: Vec<_> = ports.collect();
     let endpoints = object.endpoints.iter();
-    let endpoints = endpoints.filter_map(|found| endpoint(&name, family, found, interner));
+    let endpoints = endpoints.filter_map(|found| endpoint(family, found, interner, complaints));
     let mut endpoints: Vec<_> = endpoints.collect();
     // Every node holds every slice of the cluster: no spare capacity.
     ports.shrink_to_fit();
@@ -61,42 +84,70 @@ pub fn endpoint_slice(
 /// A port with a name and a number. The API says that a port without a number means all ports;
 /// kube-proxy never did that.
 fn slice_port(
-    slice: &ObjectName,
     declared: &discovery::EndpointPort,
     interner: &mut Interner,
+    complaints: &mut Complaints,
 ) -> Option<SlicePort> {
     let Some(name) = declared.name.as_deref() else {
-        tracing::warn!(%slice, port = declared.port, "port ignored: it has no name to join it by");
+        let number = declared.port.unwrap_or_default();
+        complaints.add(
+            "ports[].name",
+            format_args!("null (port {number})"),
+            "port ignored: it has no name to join it by",
+        );
         return None;
     };
+    if !name.is_empty() && !is_label(name) {
+        complaints.add("ports[].name", name, "port ignored: no name of a port");
+        return None;
+    }
     let Some(protocol) = protocol(declared.protocol.as_deref()) else {
-        let protocol = declared.protocol.as_deref();
-        tracing::warn!(%slice, port = name, protocol, "port ignored: unknown protocol");
+        let protocol = declared.protocol.as_deref().unwrap_or_default();
+        complaints.add(
+            "ports[].protocol",
+            protocol,
+            "port ignored: unknown protocol",
+        );
         return None;
     };
-    let Some(number) = declared.port.and_then(port) else {
-        tracing::debug!(%slice, port = name, number = declared.port, "port ignored: no number");
+    let number = declared.port.unwrap_or_default();
+    let Some(port) = port(number) else {
+        if number != 0 {
+            complaints.add("ports[].port", number, "port ignored: not from 1 to 65535");
+        }
         return None;
     };
     Some(SlicePort {
         name: interner.intern(name),
         protocol,
-        port: number,
+        port,
     })
 }
 
 fn endpoint(
-    slice: &ObjectName,
     family: Family,
     declared: &discovery::Endpoint,
     interner: &mut Interner,
+    complaints: &mut Complaints,
 ) -> Option<Endpoint> {
+    const FIELD: &str = "endpoints[].addresses[0]";
     let text = declared.addresses.first()?;
-    let address = parse_address(text).filter(|address| Family::of(address) == family);
-    let Some(address) = address else {
-        tracing::warn!(%slice, address = text, %family, "endpoint ignored: not of the slice's family");
+    let Some(address) = parse_address(text) else {
+        complaints.add(FIELD, text, "endpoint ignored: not an IP address");
         return None;
     };
+    if Family::of(&address) != family {
+        complaints.add(
+            FIELD,
+            text,
+            "endpoint ignored: not of the slice's addressType",
+        );
+        return None;
+    }
+    if !is_unicast(&address) {
+        complaints.add(FIELD, text, "endpoint ignored: no pod or host can be there");
+        return None;
+    }
     let conditions = declared.conditions.as_ref();
     Some(Endpoint {
         address,

@@ -1,5 +1,6 @@
 //! What the conversions keep, drop and default.
 
+mod bad_input;
 mod endpoint_slice;
 mod never_panics;
 mod node;

@@ -72,6 +72,7 @@ impl Network {
             &self.0,
             patterns,
             &[NODE_V4.parse().unwrap(), NODE_V6.parse().unwrap()],
+            &LocalPods::Device,
         )
     }
 
@@ -320,7 +321,12 @@ fn without_any_address_of_the_family_the_source_is_unspecified() {
     let mut network = Network::new();
     network.link(2, "eth0", LinkKind::Physical);
 
-    let attached = attachments(&network.0, &DevicePatterns::default(), &[]);
+    let attached = attachments(
+        &network.0,
+        &DevicePatterns::default(),
+        &[],
+        &LocalPods::Device,
+    );
 
     assert_eq!(attached[0].source_v4, Ipv4Addr::UNSPECIFIED);
     assert_eq!(attached[0].source_v6, Ipv6Addr::UNSPECIFIED);
@@ -383,4 +389,68 @@ fn the_nodes_addresses_are_what_it_answers_to_from_elsewhere() {
         addresses,
         ["169.254.20.10", NODE_V4, "198.51.100.1", NODE_V6]
     );
+}
+
+/// A pod bridge `cni0` with the ports `veth1` and `tap1`, a routed pod's `cali1`, and `eth0`.
+fn node_with_pods() -> Network {
+    let mut network = Network::new();
+    network.link(2, "eth0", LinkKind::Physical);
+    network.uplink(2);
+    network.link(3, "cni0", LinkKind::Bridge);
+    network.pod_veth(4, "veth1", Some(3));
+    network.link(5, "tap1", LinkKind::Tun).master = Some(3);
+    network.pod_veth(6, "cali1", None);
+    network
+}
+
+/// The devices of [`node_with_pods`] that are marked.
+fn marked(local_pods: &LocalPods) -> Vec<String> {
+    let network = node_with_pods();
+    attachments(&network.0, &DevicePatterns::default(), &[], local_pods)
+        .into_iter()
+        .filter(|attachment| attachment.device().flags & DeviceFlags::LOCAL_PODS != 0)
+        .map(|attachment| attachment.name)
+        .collect()
+}
+
+#[test]
+fn local_pods_by_bridge_are_behind_its_ports() {
+    assert_eq!(
+        marked(&LocalPods::Bridge("cni0".to_owned())),
+        ["veth1", "tap1"]
+    );
+    assert_eq!(marked(&LocalPods::Bridge("cali1".to_owned())), ["cali1"]);
+    assert!(
+        marked(&LocalPods::Bridge("cni".to_owned())).is_empty(),
+        "the whole name counts"
+    );
+}
+
+#[test]
+fn local_pods_by_prefix_are_behind_devices_and_bridges_of_such_names() {
+    for (prefix, expected) in [
+        ("cali", &["cali1"][..]),
+        ("veth", &["veth1"]),
+        ("cni", &["veth1", "tap1"]),
+        ("c", &["veth1", "tap1", "cali1"]),
+        ("eth1", &[]),
+    ] {
+        assert_eq!(
+            marked(&LocalPods::NamePrefix(prefix.to_owned())),
+            expected,
+            "{prefix}"
+        );
+    }
+}
+
+#[test]
+fn no_device_is_marked_where_local_pods_are_told_otherwise() {
+    for local_pods in [
+        LocalPods::Device,
+        LocalPods::Networks(vec!["10.0.0.0/8".parse().unwrap()]),
+        LocalPods::NodeCidrs,
+        LocalPods::Nobody,
+    ] {
+        assert!(marked(&local_pods).is_empty(), "{local_pods:?}");
+    }
 }

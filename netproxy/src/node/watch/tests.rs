@@ -14,6 +14,7 @@ use rtnetlink::{
 
 use super::*;
 use crate::node::{DevicePatterns, attachments};
+use crate::settings::LocalPods;
 
 /// Longer than any machine needs; reached only on failure.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -79,7 +80,7 @@ impl Host {
 
     async fn sees_kind(&mut self, name: &str, kind: DeviceKind) {
         self.sees(&format!("{name} as {kind:?}"), |network| {
-            attachments(network, &DevicePatterns::default(), &[])
+            attachments(network, &DevicePatterns::default(), &[], &LocalPods::Device)
                 .iter()
                 .any(|device| device.name == name && device.kind == kind)
         })

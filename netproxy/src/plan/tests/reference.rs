@@ -225,8 +225,8 @@ fn node() -> impl Strategy<Value = NodeView> {
     let name = prop::sample::select(vec!["this", "absent"]);
     let zone = prop::option::weighted(0.8, prop::sample::select(vec!["a", "d"]));
     (name, zone).prop_map(|(name, zone)| NodeView {
-        name: name.into(),
         zone: zone.map(Into::into),
+        ..NodeView::named(name)
     })
 }
 

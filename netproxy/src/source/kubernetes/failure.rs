@@ -90,6 +90,14 @@ impl Failure {
         }
     }
 
+    /// Whether the server does not have what was asked for, or does not show it to us.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(
+            self.class,
+            Class::Forbidden | Class::Refused(400 | 404 | 405 | 406)
+        )
+    }
+
     /// Whether asking once more where the watch had stopped is useless: the server has looked at
     /// the request and refused it, for a reason that time will not mend.
     pub(super) fn needs_new_list(&self) -> bool {

@@ -1,9 +1,10 @@
-//! The three kinds that are watched.
+//! The kinds that are watched.
 
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use serde::de::DeserializeOwned;
 
 use crate::model::convert::{self, Interner};
@@ -15,13 +16,14 @@ pub(super) enum Kind {
     Services,
     EndpointSlices,
     Node,
+    ServiceCidrs,
 }
 
 /// A type of the API that is watched, and how it becomes [`Change`]s.
 pub(super) trait Watched:
     kube::Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + Send + 'static
 {
-    /// Which of the three it is.
+    /// Which of them it is.
     const KIND: Kind;
 
     /// The object as a change, or None if it is of no concern to a proxy.
@@ -37,8 +39,19 @@ pub(super) trait Watched:
 }
 
 impl Kind {
-    /// All three.
-    pub(super) const ALL: [Self; 3] = [Self::Services, Self::EndpointSlices, Self::Node];
+    /// All of them.
+    pub(super) const ALL: [Self; 4] = [
+        Self::Services,
+        Self::EndpointSlices,
+        Self::Node,
+        Self::ServiceCidrs,
+    ];
+
+    /// Whether a cluster is served without it where the server does not have it (before
+    /// Kubernetes 1.33) or does not show it to us.
+    pub(super) const fn is_optional(self) -> bool {
+        matches!(self, Self::ServiceCidrs)
+    }
 }
 
 impl fmt::Display for Kind {
@@ -47,6 +60,7 @@ impl fmt::Display for Kind {
             Self::Services => "services",
             Self::EndpointSlices => "endpointslices",
             Self::Node => "this node",
+            Self::ServiceCidrs => "servicecidrs",
         })
     }
 }
@@ -94,5 +108,18 @@ impl Watched for Node {
 
     fn nothing_listed() -> Option<Change> {
         Some(Change::Node(None))
+    }
+}
+
+impl Watched for ServiceCIDR {
+    const KIND: Kind = Kind::ServiceCidrs;
+
+    fn exists(&self, interner: &mut Interner) -> Option<Change> {
+        let (name, networks) = convert::service_cidr(self, interner)?;
+        Some(Change::ServiceCidr(name, Some(networks)))
+    }
+
+    fn gone(name: ObjectName) -> Change {
+        Change::ServiceCidr(name.name, None)
     }
 }

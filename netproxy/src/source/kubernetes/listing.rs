@@ -43,11 +43,6 @@ impl<K: Watched> Listing<K> {
         }
     }
 
-    /// Whether the kind has been listed completely at least once.
-    pub(super) fn is_complete(&self) -> bool {
-        self.is_complete
-    }
-
     /// Whether a list is in progress.
     pub(super) fn is_in_progress(&self) -> bool {
         self.seen.is_some()

@@ -1,4 +1,4 @@
-//! Whether the API server is there, put together from its three watches.
+//! Whether the API server is there, put together from its watches.
 //!
 //! Every change is published, and logged once however many attempts fail.
 
@@ -41,7 +41,7 @@ impl Outage {
             address,
             health,
             kinds: Mutex::new(Kinds {
-                states: [State::Listing, State::Listing, State::Listing],
+                states: [const { State::Listing }; Kind::ALL.len()],
                 logged: Vec::new(),
             }),
         };
@@ -154,8 +154,9 @@ mod tests {
         assert_eq!(*published.borrow_and_update(), SourceHealth::Listing);
         outage.connected(Kind::Services);
         outage.connected(Kind::EndpointSlices);
-        assert!(!published.has_changed().unwrap());
         outage.connected(Kind::Node);
+        assert!(!published.has_changed().unwrap());
+        outage.connected(Kind::ServiceCidrs);
         assert_eq!(*published.borrow(), SourceHealth::Connected);
     }
 

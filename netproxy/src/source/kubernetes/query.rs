@@ -33,6 +33,7 @@ impl Query {
         let (labels, fields, can_drop_fields) = match kind {
             Kind::Services => (Some(SERVICE_LABELS), Some(SERVICE_FIELDS.to_owned()), true),
             Kind::EndpointSlices => (Some(SLICE_LABELS), None, false),
+            Kind::ServiceCidrs => (None, None, false),
             Kind::Node => (None, Some(format!("metadata.name={node_name}")), false),
         };
         Self {

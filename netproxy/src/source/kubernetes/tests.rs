@@ -2,6 +2,7 @@
 
 mod api_server;
 mod connections;
+mod service_cidrs;
 
 use std::time::Duration;
 
@@ -18,14 +19,22 @@ const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices?watch=true&timeou
     &labelSelector=!service.kubernetes.io/headless&allowWatchBookmarks=true";
 const NODE: &str = "/api/v1/nodes?watch=true&timeoutSeconds=290\
     &fieldSelector=metadata.name=worker-1&allowWatchBookmarks=true";
+const CIDRS: &str = "/apis/networking.k8s.io/v1/servicecidrs?watch=true&timeoutSeconds=290\
+    &allowWatchBookmarks=true";
 const STREAMED: &str = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan\
     &resourceVersion=0";
 const LISTED: &str = "/api/v1/services?fieldSelector=spec.clusterIP!=None\
     &labelSelector=!service.kubernetes.io/service-proxy-name&limit=500";
 
-/// Answers the first request for the other two kinds with an empty, complete list.
+/// Answers the first request for the other kinds with an empty, complete list.
 async fn complete_others(following: &mut Following) {
-    for server in [&mut following.slices, &mut following.node] {
+    let Following {
+        slices,
+        node,
+        cidrs,
+        ..
+    } = following;
+    for server in [slices, node, cidrs] {
         server.asked().await.answer(200, stream(&[bookmark("1")]));
         server.asked().await.hold();
     }
@@ -47,10 +56,14 @@ async fn each_kind_is_asked_for_with_exactly_its_selectors() {
         following.node.asked().await.url,
         format!("{NODE}{STREAMED}")
     );
+    assert_eq!(
+        following.cidrs.asked().await.url,
+        format!("{CIDRS}{STREAMED}")
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn listed_is_told_once_after_all_three_kinds() {
+async fn listed_is_told_once_after_every_kind() {
     let mut following = Following::start();
     let initial = stream(&[("ADDED", service("web", "7")).into(), bookmark("7")]);
 
@@ -241,7 +254,7 @@ async fn an_answer_that_never_comes_is_an_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_ends_all_three_tasks() {
+async fn stopping_ends_every_task() {
     let following = Following::start();
 
     following.stop.cancel();
@@ -250,7 +263,7 @@ async fn stopping_ends_all_three_tasks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_is_gone_ends_all_three_tasks() {
+async fn a_receiver_that_is_gone_ends_every_task() {
     let following = Following::start();
 
     drop(following.changes);

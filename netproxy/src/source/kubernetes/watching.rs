@@ -21,6 +21,8 @@ use crate::model::{Change, Label};
 
 /// A list without any progress for so long is given up; the server has no more than this either.
 const LIST_STALL: Duration = Duration::from_mins(1);
+/// How often a kind is asked for that the server does not have, or does not show.
+const ABSENCE_INTERVAL: Duration = Duration::from_mins(5);
 
 /// What one kind's task works with.
 #[derive(Debug)]
@@ -30,6 +32,10 @@ pub(super) struct Watching {
     pub(super) changes: mpsc::Sender<Change>,
     pub(super) outage: Arc<Outage>,
     pub(super) latch: Arc<Latch>,
+    /// Whether the latch knows that this kind is complete.
+    pub(super) is_counted: bool,
+    /// Whether the server was last found not to have this kind.
+    pub(super) is_absent: bool,
     pub(super) stop: CancellationToken,
 }
 
@@ -128,8 +134,7 @@ impl Watching {
     }
 
     /// Sends on what an event means. False if nobody listens any longer.
-    async fn take<K: Watched>(&self, event: Event<K>, listing: &mut Listing<K>) -> bool {
-        let was_complete = listing.is_complete();
+    async fn take<K: Watched>(&mut self, event: Event<K>, listing: &mut Listing<K>) -> bool {
         let mut changes = Vec::new();
         listing.fold(event, &mut changes);
         for change in changes {
@@ -137,13 +142,40 @@ impl Watching {
                 return false;
             }
         }
-        if listing.is_complete() && !was_complete {
+        if !listing.is_current() {
+            return true;
+        }
+        if !self.is_counted || self.is_absent {
             tracing::info!(kind = %K::KIND, "listed completely");
-            if self.latch.complete_one() {
-                return self.changes.send(Change::Listed).await.is_ok();
-            }
+        }
+        self.is_absent = false;
+        self.count().await
+    }
+
+    /// Tells, once, that nothing more is to come of this kind before all is known. False if
+    /// nobody listens any longer.
+    async fn count(&mut self) -> bool {
+        let was_counted = std::mem::replace(&mut self.is_counted, true);
+        if !was_counted && self.latch.complete_one() {
+            return self.changes.send(Change::Listed).await.is_ok();
         }
         true
+    }
+
+    /// The server does not have an optional kind, or does not show it: what is known of it stays.
+    async fn go_without<K: Watched>(&mut self, failure: &Failure) {
+        if !std::mem::replace(&mut self.is_absent, true) {
+            tracing::info!(
+                kind = %K::KIND,
+                reason = failure.reason,
+                retry = ?ABSENCE_INTERVAL,
+                "going on without; unallocated cluster IPs are left alone"
+            );
+        }
+        self.outage.connected(K::KIND);
+        if self.count().await {
+            tokio::time::sleep(ABSENCE_INTERVAL).await;
+        }
     }
 
     /// Takes note of a failure, and waits where that helps. True if the stream is of no more use.
@@ -163,6 +195,10 @@ impl Watching {
             && let Some(given_up) = query.give_up(code, &failure.message)
         {
             tracing::info!(kind = %K::KIND, reason = failure.reason, "going on without {given_up}");
+            return true;
+        }
+        if K::KIND.is_optional() && failure.is_absence() {
+            self.go_without::<K>(&failure).await;
             return true;
         }
         let needs_new_list = failure.needs_new_list();

@@ -4,8 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
+
 use super::document::{Declared, Object};
-use crate::model::{Change, EndpointSlice, Node, ObjectName, Service};
+use crate::model::{Change, EndpointSlice, Label, Node, ObjectName, Service};
 
 /// Everything that is in force.
 #[derive(Debug, Default)]
@@ -22,6 +24,7 @@ enum Key {
     Slice(ObjectName),
     /// This node's own.
     Node,
+    ServiceCidr(Label),
 }
 
 /// An object that is of concern to a proxy.
@@ -30,6 +33,7 @@ enum Model {
     Service(Box<Service>),
     Slice(Box<EndpointSlice>),
     Node(Box<Node>),
+    ServiceCidr(Vec<IpNet>),
 }
 
 impl Catalog {
@@ -88,6 +92,7 @@ impl std::fmt::Display for Key {
             Self::Service(name) => write!(f, "Service {name}"),
             Self::Slice(name) => write!(f, "EndpointSlice {name}"),
             Self::Node => f.write_str("this node's Node"),
+            Self::ServiceCidr(name) => write!(f, "ServiceCIDR {name}"),
         }
     }
 }
@@ -100,18 +105,24 @@ fn split(object: &Object) -> (Key, Option<Model>) {
         ),
         Object::Slice(name, slice) => (Key::Slice(name.clone()), slice.clone().map(Model::Slice)),
         Object::Node(node) => (Key::Node, Some(Model::Node(node.clone()))),
+        Object::ServiceCidr(name, networks) => (
+            Key::ServiceCidr(name.clone()),
+            Some(Model::ServiceCidr(networks.clone())),
+        ),
     }
 }
 
 fn change(key: &Key, model: Option<&Model>) -> Change {
-    match (key, model) {
-        (_, Some(Model::Service(service))) => {
-            Change::Service(service.name.clone(), Some(service.clone()))
+    match (key.clone(), model.cloned()) {
+        (_, Some(Model::Service(service))) => Change::Service(service.name.clone(), Some(service)),
+        (_, Some(Model::Slice(slice))) => Change::Slice(slice.name.clone(), Some(slice)),
+        (_, Some(Model::Node(node))) => Change::Node(Some(node)),
+        (Key::ServiceCidr(name), Some(Model::ServiceCidr(networks))) => {
+            Change::ServiceCidr(name, Some(networks))
         }
-        (_, Some(Model::Slice(slice))) => Change::Slice(slice.name.clone(), Some(slice.clone())),
-        (_, Some(Model::Node(node))) => Change::Node(Some(node.clone())),
-        (Key::Service(name), None) => Change::Service(name.clone(), None),
-        (Key::Slice(name), None) => Change::Slice(name.clone(), None),
-        (Key::Node, None) => Change::Node(None),
+        (Key::Service(name), _) => Change::Service(name, None),
+        (Key::Slice(name), _) => Change::Slice(name, None),
+        (Key::Node, _) => Change::Node(None),
+        (Key::ServiceCidr(name), None) => Change::ServiceCidr(name, None),
     }
 }

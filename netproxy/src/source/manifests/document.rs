@@ -6,14 +6,16 @@
 
 mod list;
 
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
+use k8s_openapi::api::networking::v1 as networking;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Options, with_deserializer_from_str_with_options};
 
 use crate::model::convert::{self, Interner};
-use crate::model::{EndpointSlice, Node, ObjectName, Service};
+use crate::model::{EndpointSlice, Label, Node, ObjectName, Service};
 
 /// An object and the line where it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,7 @@ pub(super) enum Object {
     Slice(ObjectName, Option<Box<EndpointSlice>>),
     /// This node's own.
     Node(Box<Node>),
+    ServiceCidr(Label, Vec<IpNet>),
 }
 
 /// Why a file cannot be read, and where.
@@ -53,6 +56,7 @@ enum Kind {
     Service,
     EndpointSlice,
     Node,
+    ServiceCidr,
     List,
     Other,
 }
@@ -62,6 +66,7 @@ enum Read {
     Service(Box<core::Service>),
     EndpointSlice(Box<discovery::EndpointSlice>),
     Node(Box<core::Node>),
+    ServiceCidr(Box<networking::ServiceCIDR>),
     Other,
 }
 
@@ -125,6 +130,7 @@ impl Kind {
             ("v1", "Service") => Self::Service,
             ("discovery.k8s.io/v1", "EndpointSlice") => Self::EndpointSlice,
             ("v1", "Node") => Self::Node,
+            ("networking.k8s.io/v1", "ServiceCIDR") => Self::ServiceCidr,
             ("v1", "List") => Self::List,
             (api_version, kind) => {
                 tracing::debug!(api_version, kind, "object of another kind ignored");
@@ -138,6 +144,7 @@ impl Kind {
             Self::Service => Read::Service(Box::deserialize(from)?),
             Self::EndpointSlice => Read::EndpointSlice(Box::deserialize(from)?),
             Self::Node => Read::Node(Box::deserialize(from)?),
+            Self::ServiceCidr => Read::ServiceCidr(Box::deserialize(from)?),
             Self::List | Self::Other => {
                 serde::de::IgnoredAny::deserialize(from)?;
                 Read::Other
@@ -201,7 +208,9 @@ fn options() -> Options {
 }
 
 fn object(read: Read, node_name: &str, interner: &mut Interner) -> Result<Option<Object>, String> {
-    let nameless = || "the object has no metadata.name".to_owned();
+    let nameless = || {
+        "metadata.name or metadata.namespace is missing, or none that Kubernetes admits".to_owned()
+    };
     Ok(match read {
         Read::Service(service) => {
             let name = convert::object_name(&service.metadata, interner).ok_or_else(nameless)?;
@@ -223,6 +232,10 @@ fn object(read: Read, node_name: &str, interner: &mut Interner) -> Result<Option
         Read::Node(node) => {
             let node = convert::node(&node, interner).ok_or_else(nameless)?;
             (*node.name == *node_name).then(|| Object::Node(Box::new(node)))
+        }
+        Read::ServiceCidr(cidr) => {
+            let (name, networks) = convert::service_cidr(&cidr, interner).ok_or_else(nameless)?;
+            Some(Object::ServiceCidr(name, networks))
         }
         Read::Other => None,
     })

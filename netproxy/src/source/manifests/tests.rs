@@ -69,6 +69,11 @@ impl Fixture {
             Change::Slice(name, Some(slice)) => format!("+{name} of {}", slice.service),
             Change::Node(Some(_)) => "+node".to_owned(),
             Change::Node(None) => "-node".to_owned(),
+            Change::ServiceCidr(name, Some(networks)) => {
+                let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
+                format!("+{name} {}", networks.join(" "))
+            }
+            Change::ServiceCidr(name, None) => format!("-{name}"),
             Change::Listed => "listed".to_owned(),
         }
     }
@@ -254,6 +259,26 @@ async fn the_node_may_come_and_go() {
     assert_eq!(fixture.told().await, "+node");
     fs::remove_file(fixture.path("node.yaml")).unwrap();
     assert_eq!(fixture.told().await, "-node");
+}
+
+#[tokio::test]
+async fn service_cidrs_may_come_change_and_go() {
+    let cidr = |network: &str| {
+        format!(
+            "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {{name: all}}\n\
+             spec: {{cidrs: [{network}]}}\n"
+        )
+    };
+    let mut fixture = Fixture::start(&[("a.yaml", cidr("10.96.0.0/16"))]);
+    assert_eq!(
+        fixture.listed().await,
+        ["-node", "+all 10.96.0.0/16", "listed"]
+    );
+
+    fixture.write("a.yaml", &cidr("10.97.0.0/16"));
+    assert_eq!(fixture.told().await, "+all 10.97.0.0/16");
+    fs::remove_file(fixture.path("a.yaml")).unwrap();
+    assert_eq!(fixture.told().await, "-all");
 }
 
 #[tokio::test]

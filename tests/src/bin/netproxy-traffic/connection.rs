@@ -103,6 +103,12 @@ impl Connection {
         serde_json::from_slice(&body).context("not an answer of netproxy-traffic")
     }
 
+    /// Gets the target, whatever the status.
+    pub(crate) async fn fetch(&mut self, method: &str) -> Result<Response<Incoming>> {
+        let path = self.path.clone();
+        self.send(method, &path, Empty::new().boxed_unsync()).await
+    }
+
     /// Sends a request and awaits the head of a good response.
     pub(crate) async fn request(
         &mut self,
@@ -110,17 +116,21 @@ impl Connection {
         path: &str,
         body: Body,
     ) -> Result<Response<Incoming>> {
+        let response = self.send(method, path, body).await?;
+        let status = response.status();
+        status
+            .is_success()
+            .then_some(response)
+            .ok_or_else(|| anyhow!("HTTP status {status}"))
+    }
+
+    async fn send(&mut self, method: &str, path: &str, body: Body) -> Result<Response<Incoming>> {
         self.sender.ready().await?;
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", &self.host)
             .body(body)?;
-        let response = self.sender.send_request(request).await?;
-        let status = response.status();
-        status
-            .is_success()
-            .then_some(response)
-            .ok_or_else(|| anyhow!("HTTP status {status}"))
+        Ok(self.sender.send_request(request).await?)
     }
 }

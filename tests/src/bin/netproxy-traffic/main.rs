@@ -6,6 +6,7 @@
 mod ask;
 mod bytes;
 mod connection;
+mod fetch;
 mod get;
 mod hold;
 mod http_server;
@@ -34,6 +35,8 @@ enum Command {
     Serve(serve::Serve),
     /// Get a URL a number of times.
     Get(get::Get),
+    /// Get a URL of any server and say what it answers, whatever the status.
+    Fetch(fetch::Fetch),
     /// Ask by UDP a number of times.
     Ask(ask::Ask),
     /// Get many bytes from a server and compare hashes.
@@ -52,6 +55,7 @@ async fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Serve(serve) => serve.run().await,
         Command::Get(get) => get.run().await,
+        Command::Fetch(fetch) => fetch.run().await,
         Command::Ask(ask) => ask.run().await,
         Command::Download(download) => download.run().await,
         Command::Upload(upload) => upload.run().await,

@@ -29,11 +29,12 @@ pub(super) struct Asked {
     answer: SendResponse<Response<Body>>,
 }
 
-/// A source at work on three such servers.
+/// A source at work on four such servers.
 pub(super) struct Following {
     pub(super) services: ApiServer,
     pub(super) slices: ApiServer,
     pub(super) node: ApiServer,
+    pub(super) cidrs: ApiServer,
     pub(super) changes: mpsc::Receiver<Change>,
     pub(super) stop: CancellationToken,
     pub(super) task: JoinHandle<()>,
@@ -48,7 +49,8 @@ impl Following {
         let (changes, received) = mpsc::channel(64);
         let (health, published) = watch::channel(SourceHealth::Listing);
         let stop = CancellationToken::new();
-        let connections = [first, second, third];
+        let (cidrs, fourth) = ApiServer::connect();
+        let connections = [first, second, third, fourth];
         let follow = follow(
             connections,
             Arc::from("worker-1"),
@@ -60,6 +62,7 @@ impl Following {
             services,
             slices,
             node,
+            cidrs,
             changes: received,
             stop,
             task: tokio::spawn(follow),

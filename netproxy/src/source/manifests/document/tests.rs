@@ -16,6 +16,9 @@ fn declared(text: &str) -> Vec<String> {
             Object::Slice(name, Some(_)) => format!("{line} slice {name}"),
             Object::Slice(name, None) => format!("{line} no slice {name}"),
             Object::Node(node) => format!("{line} node {}", node.name),
+            Object::ServiceCidr(name, networks) => {
+                format!("{line} service cidr {name} {networks:?}")
+            }
         })
         .collect()
 }
@@ -184,7 +187,10 @@ fn objects_need_a_kind_and_a_name() {
     let (line, _, reason) = broken("\n---\napiVersion: v1\nkind: Service\nmetadata: {}\n");
     assert_eq!(
         (line, reason.as_str()),
-        (1, "the object has no metadata.name")
+        (
+            1,
+            "metadata.name or metadata.namespace is missing, or none that Kubernetes admits"
+        )
     );
 }
 
@@ -193,4 +199,22 @@ fn text_that_is_not_utf8_is_told_with_its_line() {
     let error = parse(b"a: b\n\xff", "worker-1", &mut Interner::default()).unwrap_err();
 
     assert_eq!(error.line, 2);
+}
+
+#[test]
+fn service_cidrs_are_declared_wherever_they_stand() {
+    let cidr = "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {name: all}\n\
+                spec: {cidrs: [010.96.0.0/16, 'fd00::/108', nonsense]}\n";
+    let list = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: networking.k8s.io/v1, \
+                kind: ServiceCIDR, metadata: {name: more}, spec: {cidrs: [10.97.0.0/16]}}\n";
+
+    let declared = declared(&format!("{cidr}---\n{list}"));
+
+    assert_eq!(
+        declared,
+        [
+            "1 service cidr all [10.96.0.0/16, fd00::/108]",
+            "9 service cidr more [10.97.0.0/16]"
+        ]
+    );
 }

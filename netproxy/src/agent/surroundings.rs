@@ -1,0 +1,84 @@
+//! What the node's devices and addresses mean for the datapath.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use tracing::{error, info, warn};
+
+use super::Agent;
+use crate::node;
+use crate::plan::{node_ips, node_port_addresses};
+use crate::settings::LocalPods;
+
+impl Agent {
+    /// Devices and addresses. What fails is logged and tried again with the next change or
+    /// comparison.
+    pub(super) fn look_at_network(&mut self) {
+        let node_ips = node_ips(&self.settings.node_ips, self.store.node());
+        let devices = node::attachments(
+            &self.network,
+            &self.patterns,
+            &node_ips,
+            &self.settings.local_pods,
+        );
+        let outcome = self.datapath.set_devices(&devices);
+        if let Err(error) = &outcome {
+            // A device may vanish between its listing and here; then it is listed as gone next.
+            warn!(%error, "a device is not served");
+        }
+        self.health.devices(outcome.err().as_ref());
+        // What an earlier process knew stays in force until the Node is known.
+        if self.store.is_complete() {
+            self.set_addresses(&node_ips);
+            self.set_pod_cidrs();
+        }
+    }
+
+    /// What cluster IPs are taken from. Addresses of services are to be in force before, or they
+    /// would be dropped like those that are nobody's.
+    pub(super) fn set_service_cidrs(&mut self) {
+        let networks: Vec<_> = self.store.service_cidrs().collect();
+        if let Err(error) = self.datapath.set_service_cidrs(&networks) {
+            error!(%error, "packets to unallocated cluster IPs are left alone");
+        }
+    }
+
+    fn set_pod_cidrs(&mut self) {
+        let node = self.store.node();
+        let networks = match &self.settings.local_pods {
+            LocalPods::Networks(networks) => &networks[..],
+            LocalPods::NodeCidrs => node.map_or(&[][..], |node| &node.pod_cidrs),
+            LocalPods::Device
+            | LocalPods::Bridge(_)
+            | LocalPods::NamePrefix(_)
+            | LocalPods::Nobody => &[],
+        };
+        if let Err(error) = self.datapath.set_pod_cidrs(networks) {
+            error!(%error, "pods of this node may be taken for clients from outside");
+        }
+    }
+
+    fn set_addresses(&mut self, node_ips: &[IpAddr]) {
+        let own = self.network.node_addresses();
+        let selected = node_port_addresses(&self.settings.node_port_addresses, node_ips, &own);
+        let outcome = self.datapath.set_node_addresses(&own, &selected);
+        if let Err(error) = &outcome {
+            error!(%error, "NodePorts may not answer on every address");
+        }
+        self.health
+            .node_port_addresses(&selected, outcome.err().as_ref());
+        self.report_node_ports(selected);
+    }
+
+    fn report_node_ports(&mut self, selected: BTreeSet<IpAddr>) {
+        if self.node_ports.as_ref() == Some(&selected) {
+            return;
+        }
+        if selected.is_empty() {
+            warn!("NodePorts answer on no address of this node: none is among nodePortAddresses");
+        } else {
+            info!(addresses = ?selected, "NodePorts answer");
+        }
+        self.node_ports = Some(selected);
+    }
+}

@@ -1,0 +1,124 @@
+//! From the store's plans into the maps: what has changed, everything now and then, and what was
+//! refused again.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tracing::{debug, error, info, warn};
+
+use super::{Agent, RETRY};
+use crate::datapath::Applied;
+use crate::model::ObjectName;
+
+impl Agent {
+    /// Applies what has changed; the first time, everything, and removes what is not wanted.
+    pub(super) fn bring_up_to_date(&mut self) {
+        let mut names: BTreeSet<ObjectName> = self.store.take_dirty().into_iter().collect();
+        let is_first = !self.has_started;
+        if is_first {
+            self.has_started = true;
+            names.extend(self.datapath.service_names());
+            names.extend(self.store.services().map(|service| service.name.clone()));
+        }
+        if is_first || !names.is_empty() {
+            self.apply(names);
+        } else if self.refused.is_empty() {
+            self.set_service_cidrs();
+        }
+    }
+
+    /// Compares everything with what the kernel holds, and repairs it.
+    pub(super) fn compare(&mut self) {
+        self.look_at_network();
+        if !self.has_started {
+            return;
+        }
+        let mut names = self.datapath.service_names();
+        names.extend(self.store.services().map(|service| service.name.clone()));
+        let source_ranges = self
+            .datapath
+            .repair_source_ranges()
+            .unwrap_or_else(|error| {
+                error!(%error, "source ranges cannot be compared");
+                0
+            });
+        let Applied {
+            written, removed, ..
+        } = self.apply(names);
+        let removed = removed + source_ranges;
+        if written + removed > 0 {
+            warn!(
+                written,
+                removed, "the maps had drifted from the wanted state and were repaired"
+            );
+        }
+    }
+
+    /// Brings these services, and those refused before, to the wanted state.
+    pub(super) fn apply(&mut self, mut names: BTreeSet<ObjectName>) -> Applied {
+        names.append(&mut self.refused);
+        let began = Instant::now();
+        let services = names.iter().map(|name| self.store.service(name));
+        self.health.queued(services, began);
+        let wanted: Vec<_> = names
+            .iter()
+            .map(|name| (name.clone(), self.store.plan(name)))
+            .collect();
+        let outcome = self.datapath.apply(&wanted);
+        // Also when something was refused: that of most services is in force.
+        let checks = names.iter();
+        let checks = checks.map(|name| (name.clone(), self.store.health_check(name)));
+        self.health.set_checks(checks);
+        match outcome {
+            Ok(applied) => {
+                self.retry = RETRY.0;
+                self.set_service_cidrs();
+                self.health.updated(Timestamp::now());
+                report(&applied, names.len(), began.elapsed());
+                applied
+            }
+            Err(error) => {
+                self.refused = names;
+                self.health.refused(self.refused.len(), &error);
+                error!(%error, services = self.refused.len(), retry = ?self.retry, "not everything could be applied");
+                Applied::default()
+            }
+        }
+    }
+
+    /// When what was refused is tried again; each time later than the last.
+    pub(super) fn next_retry(
+        &mut self,
+        planned: Option<tokio::time::Instant>,
+    ) -> Option<tokio::time::Instant> {
+        if self.refused.is_empty() {
+            return None;
+        }
+        let now = tokio::time::Instant::now();
+        planned.filter(|at| *at > now).or_else(|| {
+            let at = now + self.retry;
+            self.retry = (self.retry * 2).min(RETRY.1);
+            Some(at)
+        })
+    }
+}
+
+/// The story of one sync in one line.
+fn report(applied: &Applied, services: usize, took: Duration) {
+    let Applied {
+        written,
+        unchanged,
+        removed,
+        endpoints,
+    } = *applied;
+    let took_us = took.as_micros();
+    if written + removed > 0 {
+        info!(
+            services,
+            written, unchanged, removed, endpoints, took_us, "synced"
+        );
+    } else {
+        debug!(services, unchanged, took_us, "nothing to change");
+    }
+}
