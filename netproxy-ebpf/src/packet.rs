@@ -16,8 +16,8 @@ pub(crate) const ETHERNET: usize = 14;
 /// Devices whose packets start with the IP header.
 pub(crate) const NO_LINK_LAYER: usize = 0;
 
-/// No transport header starts beyond; a mask.
-const MOST_HEADERS: usize = 0x1ff;
+/// No transport header that is looked at starts beyond; a mask.
+const MOST_HEADERS: usize = 0x7f;
 
 /// TCP flag bits.
 pub(crate) const FIN: u8 = 1;

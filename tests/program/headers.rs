@@ -90,6 +90,28 @@ fn ipv6_extension_headers_are_carried_along() {
     }
 }
 
+/// As long as they can be, they may be too long to be looked at, but never in the way.
+#[test]
+fn long_extension_headers_are_carried_along_or_left_alone() {
+    let mut world = World::new();
+    for flavour in Flavour::V6 {
+        let Served { world, here, .. } = Served::by(&mut world, flavour);
+        let (frontend, endpoint) = here;
+        for bytes in (8..=2048).step_by(8) {
+            let client = flavour.outside().at(40_000);
+            let request = flavour
+                .first(client, frontend)
+                .long_destination_options(bytes);
+            let outcome = world.ingress("eth0", &request);
+            if outcome.is_as(&request) {
+                outcome.passes_untouched();
+            } else {
+                outcome.passes_as(&request.to(endpoint));
+            }
+        }
+    }
+}
+
 /// The address in the header is then not where the packet goes in the end, and the checksum
 /// counts the end (RFC 8200, section 8.1).
 #[test]

@@ -11,6 +11,7 @@
 )]
 
 mod adoption;
+mod affinity;
 mod choice;
 mod collision;
 mod deadline;
@@ -20,9 +21,15 @@ mod headers;
 mod host;
 mod hostile;
 mod limits;
+mod local_pods;
 mod malformed;
+mod masquerade;
 mod networks;
 mod policy;
+mod refusal;
+mod refusal_form;
 mod source_ranges;
+mod staleness;
+mod unused_address;
 mod whole;
 mod world;

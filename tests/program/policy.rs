@@ -1,26 +1,8 @@
-//! Who may answer: services without endpoints, and traffic policies.
+//! Who may answer: traffic policies, and services that are gone.
 
 use netproxy_common::Counter;
 
 use crate::world::{At as _, Flavour, POD_PORT, Shop, World};
-
-#[test]
-fn a_service_without_endpoints_refuses_everybody() {
-    let mut world = World::new();
-    for flavour in Flavour::ALL {
-        let shop = Shop::new(flavour, 1);
-        world.serve(&[&shop]);
-        let pod = flavour.first(flavour.local_pod(1).at(40_000), shop.cluster_ip());
-        let outside = flavour.first(flavour.outside().at(40_000), shop.node_port());
-        let process = flavour.first(flavour.node().at(40_000), shop.cluster_ip());
-
-        let reason = Counter::NoEndpoint;
-        world.ingress("pod1", &pod).refuses(reason);
-        world.ingress("eth0", &outside).refuses(reason);
-        world.sent("eth0", &process).refuses(reason);
-    }
-    assert_eq!(world.flows(), []);
-}
 
 #[test]
 fn a_local_policy_without_an_endpoint_here_answers_nobody_but_external_clients_of_this_node() {

@@ -9,7 +9,7 @@ use netproxy::datapath::View;
 use netproxy::model::Family;
 use netproxy_common::{Counter, Ipv4, SourceRange};
 
-use crate::world::{At as _, Flavour, Shop, World};
+use crate::world::{Asker, At as _, Flavour, Shop, World};
 
 /// The network of [`Flavour::outside`], and one that it is not in.
 fn outside(flavour: Flavour) -> &'static str {
@@ -71,6 +71,33 @@ fn only_listed_clients_reach_the_vip_and_anybody_the_other_frontends() {
                 let served = world.ingress("eth0", &request).destination().ip();
                 assert_eq!(served, flavour.local_pod(2), "{frontend} with {ranges:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn who_is_not_listed_is_dropped_wherever_it_asks_and_whether_or_not_anybody_serves() {
+    let mut world = World::new();
+    for flavour in Flavour::ALL {
+        let closed = Shop::new(flavour, 1).open_to(&[others(flavour)]);
+        for shop in [closed.clone(), closed.here(flavour.local_pod(2))] {
+            world.serve(&[&shop]);
+            for asker in Asker::ALL {
+                let client = asker.address(flavour).at(40_000);
+                let request = flavour.first(client, shop.vip());
+                asker.sends(&world, &request).drops(Counter::SourceRange);
+            }
+        }
+        let hosts = Asker::ALL.map(|asker| IpNet::from(asker.address(flavour)).to_string());
+        let shop = Shop::new(flavour, 1)
+            .open_to(&hosts.each_ref().map(String::as_str))
+            .here(flavour.local_pod(2));
+        world.serve(&[&shop]);
+        for asker in Asker::ALL {
+            let client = asker.address(flavour).at(40_000);
+            let request = flavour.first(client, shop.vip());
+            let outcome = asker.sends(&world, &request);
+            assert_eq!(outcome.destination().ip(), flavour.local_pod(2));
         }
     }
 }

@@ -1,8 +1,12 @@
 //! A node with the real datapath on it, alone in its namespaces.
 
+mod affinity;
+mod asker;
 mod checksum;
+mod flows;
 mod hook;
 mod namespace;
+mod outcome;
 mod packet;
 mod refusal;
 mod service;
@@ -14,17 +18,18 @@ use std::sync::Arc;
 
 use aya::maps::{HashMap, Map, MapData};
 use netproxy::datapath::{
-    AttachMode, Datapath, DatapathError, DatapathOptions, FlowEntry, FlowTable, MapSize, Pins,
-    SourcePorts,
+    AttachMode, Datapath, DatapathError, DatapathOptions, MapSize, Pins, SourcePorts,
 };
 use netproxy::node::Attachment;
-use netproxy_common::flow::FlowFlags;
-use netproxy_common::{AddressFlags, DeviceKind, Flow, FlowKey, Ipv4, Ipv6, LocalClients};
+use netproxy_common::{AddressFlags, DeviceKind, Ipv4, Ipv6, LocalClients};
 use nix::net::if_::if_nametoindex;
 
+pub(crate) use self::asker::Asker;
 pub(crate) use self::checksum::checksums_hold;
-pub(crate) use self::hook::{Context, Hook, Outcome};
+pub(crate) use self::flows::Half;
+pub(crate) use self::hook::{Context, Hook};
 use self::namespace::Namespace;
+pub(crate) use self::outcome::Outcome;
 pub(crate) use self::packet::{Fragment, Packet, tcp};
 pub(crate) use self::service::Shop;
 pub(crate) use self::topology::{At, Flavour, NODE_MAC, POD_PORT};
@@ -37,6 +42,7 @@ pub(crate) struct World {
     pins: Pins,
     ports: SourcePorts,
     map_sizes: Vec<MapSize>,
+    local_clients: LocalClients,
     // Last: the rest must go before the namespaces do.
     _namespace: Namespace,
 }
@@ -47,15 +53,6 @@ enum Direction {
     Egress,
 }
 
-/// Which half of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Half {
-    /// The client's packets.
-    Forward,
-    /// The endpoint's answers.
-    Reply,
-}
-
 impl World {
     /// A node that serves nothing yet.
     pub(crate) fn new() -> Self {
@@ -64,16 +61,21 @@ impl World {
 
     /// As [`Self::new`], with these source ports for whole flows.
     pub(crate) fn with_ports(ports: SourcePorts) -> Self {
-        Self::with(ports, Vec::new())
+        Self::with(ports, Vec::new(), LocalClients::Device)
     }
 
     /// As [`Self::new`], with maps of these sizes.
     pub(crate) fn with_map_sizes(sizes: &[&str]) -> Self {
         let sizes = sizes.iter().map(|size| size.parse().unwrap()).collect();
-        Self::with(SourcePorts::default(), sizes)
+        Self::with(SourcePorts::default(), sizes, LocalClients::Device)
     }
 
-    fn with(ports: SourcePorts, map_sizes: Vec<MapSize>) -> Self {
+    /// As [`Self::new`], where pods of this node are told so.
+    pub(crate) fn with_local_clients(local_clients: LocalClients) -> Self {
+        Self::with(SourcePorts::default(), Vec::new(), local_clients)
+    }
+
+    fn with(ports: SourcePorts, map_sizes: Vec<MapSize>, local_clients: LocalClients) -> Self {
         let namespace = Namespace::enter();
         topology::build();
         let mut world = Self {
@@ -82,6 +84,7 @@ impl World {
             pins: Pins::new(namespace.bpffs()),
             ports,
             map_sizes,
+            local_clients,
             _namespace: namespace,
         };
         world.start();
@@ -120,7 +123,7 @@ impl World {
             ports: self.ports,
             map_sizes: self.map_sizes.clone(),
         };
-        let mut datapath = Datapath::open(&options, LocalClients::Device)?;
+        let mut datapath = Datapath::open(&options, self.local_clients)?;
         let own: BTreeSet<IpAddr> = Flavour::ALL
             .iter()
             .flat_map(|flavour| [flavour.node(), flavour.bridge()])
@@ -188,36 +191,6 @@ impl World {
         &self.pins
     }
 
-    /// Every live flow.
-    pub(crate) fn flows(&self) -> Vec<FlowEntry> {
-        FlowTable::open(&self.pins).unwrap().list().unwrap()
-    }
-
-    /// The only flow there is.
-    #[track_caller]
-    pub(crate) fn flow(&self) -> FlowEntry {
-        let flows = self.flows();
-        assert_eq!(flows.len(), 1, "{flows:?}");
-        flows[0].clone()
-    }
-
-    /// Takes one half of every pending flow away, as the LRU may. Yields how many.
-    pub(crate) fn lose(&self, half: Half) -> usize {
-        let is_lost = |flags: u8| (flags & FlowFlags::REPLY != 0) == (half == Half::Reply);
-        forget::<Ipv4>(self.flow_map("PENDING_V4"), is_lost)
-            + forget::<Ipv6>(self.flow_map("PENDING_V6"), is_lost)
-    }
-
-    /// Takes every flow away.
-    pub(crate) fn forget_flows(&self) {
-        for name in ["PENDING_V4", "FLOWS_V4"] {
-            forget::<Ipv4>(self.flow_map(name), |_| true);
-        }
-        for name in ["PENDING_V6", "FLOWS_V6"] {
-            forget::<Ipv6>(self.flow_map(name), |_| true);
-        }
-    }
-
     /// What an address means to the programs; nothing: None.
     pub(crate) fn meaning_of(&self, address: IpAddr) -> Option<AddressFlags> {
         fn look_up<A: aya::Pod>(map: Map, key: A) -> Option<AddressFlags> {
@@ -228,61 +201,6 @@ impl World {
         match address {
             IpAddr::V4(v4) => look_up(map("ADDRESSES_V4"), Ipv4::new(v4.octets())),
             IpAddr::V6(v6) => look_up(map("ADDRESSES_V6"), Ipv6::new(v6.octets())),
-        }
-    }
-
-    /// Lets the deadline of one half of every flow pass.
-    pub(crate) fn outlive(&self, half: Half) {
-        let is_meant = |flags: u8| (flags & FlowFlags::REPLY != 0) == (half == Half::Reply);
-        for name in ["PENDING_V4", "FLOWS_V4"] {
-            outlive::<Ipv4>(self.flow_map(name), is_meant);
-        }
-        for name in ["PENDING_V6", "FLOWS_V6"] {
-            outlive::<Ipv6>(self.flow_map(name), is_meant);
-        }
-    }
-
-    fn flow_map(&self, name: &str) -> Map {
-        let data = MapData::from_pin(self.pins.map(name)).unwrap();
-        if name.starts_with("PENDING") {
-            Map::LruHashMap(data)
-        } else {
-            Map::HashMap(data)
-        }
-    }
-}
-
-/// Removes the halves with such flags; yields how many.
-fn forget<A: Copy>(map: Map, is_lost: impl Fn(u8) -> bool) -> usize
-where
-    FlowKey<A>: aya::Pod,
-    Flow<A>: aya::Pod,
-{
-    let mut map: HashMap<_, FlowKey<A>, Flow<A>> = map.try_into().unwrap();
-    let lost: Vec<_> = map
-        .iter()
-        .map(Result::unwrap)
-        .filter(|(_, flow)| is_lost(flow.flags))
-        .map(|(key, _)| key)
-        .collect();
-    for key in &lost {
-        map.remove(key).unwrap();
-    }
-    lost.len()
-}
-
-/// Puts the deadline of the halves with such flags into the past.
-fn outlive<A: Copy>(map: Map, is_meant: impl Fn(u8) -> bool)
-where
-    FlowKey<A>: aya::Pod,
-    Flow<A>: aya::Pod,
-{
-    let mut map: HashMap<_, FlowKey<A>, Flow<A>> = map.try_into().unwrap();
-    let halves: Vec<_> = map.iter().map(Result::unwrap).collect();
-    for (key, mut flow) in halves {
-        if is_meant(flow.flags) {
-            flow.deadline_s = 0;
-            map.insert(key, flow, 0).unwrap();
         }
     }
 }
@@ -309,6 +227,6 @@ fn attachment(device: &DeviceSpec) -> Attachment {
         master: device.master.map_or(0, ifindex),
         source_v4: Ipv4Addr::new(192, 0, 2, 1),
         source_v6: Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1),
-        is_local_pods: false,
+        is_local_pods: device.is_marked,
     }
 }

@@ -73,6 +73,10 @@ impl Parse for V6 {
                 _ => break,
             }
         }
+        // Nobody's service traffic either; what follows would be taken for elsewhere.
+        if transport > MOST_HEADERS {
+            return None;
+        }
         let ports = if is_fragment {
             Ports::none(protocol)
         } else {

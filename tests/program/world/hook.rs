@@ -1,30 +1,21 @@
-//! One program at one hook of one device, and what it makes of a packet.
+//! One program at one hook of one device.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{SchedClassifier, loaded_programs};
 use aya::{TestRun as _, TestRunOptions};
-use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use netproxy::datapath::{Counters, Pins};
 use netproxy_common::Counter;
 
-use super::packet::Packet;
-use super::refusal;
+use super::outcome::Outcome;
 
 /// Offsets in `struct __sk_buff` of uapi/linux/bpf.h, in 32-bit words.
 const WORDS: usize = 48;
 const INGRESS_IFINDEX: usize = 9;
 const IFINDEX: usize = 10;
 const GSO_SIZE: usize = 44;
-
-/// `TCX_NEXT`, `TC_ACT_SHOT` and `TC_ACT_REDIRECT` of uapi/linux/bpf.h and `pkt_cls.h`.
-const NEXT: i32 = -1;
-const SHOT: i32 = 2;
-const REDIRECT: i32 = 7;
 
 /// An attached program.
 pub(crate) struct Hook {
@@ -41,15 +32,6 @@ pub(crate) struct Context {
     pub(crate) came_in_by: u32,
     /// The segment size of a packet that stands for many; zero: it stands for itself.
     pub(crate) gso_size: u32,
-}
-
-/// What became of a packet.
-pub(crate) struct Outcome {
-    code: i32,
-    input: Vec<u8>,
-    output: Vec<u8>,
-    has_link_layer: bool,
-    counted: BTreeMap<Counter, u64>,
 }
 
 impl Hook {
@@ -74,16 +56,54 @@ impl Hook {
     pub(crate) fn run(&self, packet: impl Into<Vec<u8>>, about: Context) -> Outcome {
         let input = packet.into();
         let before = self.counts();
+        let (code, output) = self.run_uncounted(&input, about);
+        Outcome {
+            code,
+            input,
+            output,
+            has_link_layer: self.has_link_layer,
+            counted: self.counted_since(&before),
+        }
+    }
+
+    /// Hands the program the same packet again and again, as fast as it takes them, until `is_over`,
+    /// and yields what was counted meanwhile.
+    pub(crate) fn flood(
+        &self,
+        packet: impl Into<Vec<u8>>,
+        mut is_over: impl FnMut(&BTreeMap<Counter, u64>) -> bool,
+    ) -> BTreeMap<Counter, u64> {
+        /// Between two looks at the counters, which take longer than the packet.
+        const TURN: usize = 32;
+        let packet = packet.into();
+        let about = Context {
+            came_in_by: self.ifindex,
+            ..Context::default()
+        };
+        let before = self.counts();
+        loop {
+            for _ in 0..TURN {
+                let _ = self.run_uncounted(&packet, about);
+            }
+            let counted = self.counted_since(&before);
+            if is_over(&counted) {
+                return counted;
+            }
+        }
+    }
+
+    /// The program's return code, and the packet as it came out.
+    fn run_uncounted(&self, packet: &[u8], about: Context) -> (i32, Vec<u8>) {
         let mut context = [0_u32; WORDS];
         context[INGRESS_IFINDEX] = about.came_in_by;
         context[IFINDEX] = self.ifindex;
         context[GSO_SIZE] = about.gso_size;
         let context: Vec<u8> = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let mut output = vec![0; input.len() + 256];
+        let mut output = vec![0; packet.len() + 256];
         let result = self
             .program
             .test_run(TestRunOptions {
-                data_in: Some(&input),
+                data_in: Some(packet),
                 data_out: Some(&mut output),
                 ctx_in: Some(&context),
                 ..TestRunOptions::default()
@@ -91,22 +111,20 @@ impl Hook {
             .unwrap_or_else(|error| {
                 panic!(
                     "the kernel refuses to run {} bytes ({about:?}): {error:?}",
-                    input.len()
+                    packet.len()
                 )
             });
         output.truncate(result.data_size_out as usize);
+        (result.return_value.cast_signed(), output)
+    }
+
+    fn counted_since(&self, before: &BTreeMap<Counter, u64>) -> BTreeMap<Counter, u64> {
         let mut counted = self.counts();
         for (counter, count) in &mut counted {
             *count -= before[counter];
         }
         counted.retain(|_, count| *count > 0);
-        Outcome {
-            code: result.return_value.cast_signed(),
-            input,
-            output,
-            has_link_layer: self.has_link_layer,
-            counted,
-        }
+        counted
     }
 
     fn counts(&self) -> BTreeMap<Counter, u64> {
@@ -126,181 +144,4 @@ fn program_of(pin: &Path) -> SchedClassifier {
         .find(|info| info.id() == id)
         .expect("the program of a pinned link is loaded");
     SchedClassifier::from_program_info(info, "attached".into()).unwrap()
-}
-
-impl Outcome {
-    /// It goes on, and looks like this.
-    #[track_caller]
-    pub(crate) fn passes_as(self, expected: &Packet) -> Self {
-        self.has_code(NEXT);
-        self.looks_like(&expected.bytes());
-        self
-    }
-
-    /// It goes on, byte for byte as it came.
-    #[track_caller]
-    pub(crate) fn passes_untouched(self) -> Self {
-        self.has_code(NEXT);
-        self.looks_like(&self.input);
-        self
-    }
-
-    /// It is sent elsewhere, and looks like this.
-    #[track_caller]
-    pub(crate) fn redirects_as(self, expected: &Packet) -> Self {
-        self.has_code(REDIRECT);
-        self.looks_like(&expected.bytes());
-        self
-    }
-
-    /// It is dropped, for this reason.
-    #[track_caller]
-    pub(crate) fn drops(self, reason: Counter) -> Self {
-        self.has_code(SHOT);
-        assert!(reason.is_drop(), "{reason:?} is no reason to drop");
-        self.counts(reason)
-    }
-
-    /// It comes back as an ICMP error of the family: port unreachable, from the address asked for.
-    #[track_caller]
-    pub(crate) fn refuses(self, reason: Counter) -> Self {
-        self.has_code(REDIRECT);
-        refusal::answers(&self.input, &self.output, self.has_link_layer);
-        self.counts(reason).counts(Counter::Refused)
-    }
-
-    /// Whether an ICMP error came out.
-    pub(crate) fn was_refused(&self) -> bool {
-        self.counted.contains_key(&Counter::Refused)
-    }
-
-    /// This was counted once.
-    #[track_caller]
-    pub(crate) fn counts(self, counter: Counter) -> Self {
-        assert_eq!(self.counted.get(&counter), Some(&1), "{self:?}");
-        self
-    }
-
-    /// Nothing was counted.
-    #[track_caller]
-    pub(crate) fn counts_nothing(self) -> Self {
-        assert!(self.counted.is_empty(), "{self:?}");
-        self
-    }
-
-    /// Whether it was dropped.
-    pub(crate) fn is_dropped(&self) -> bool {
-        self.code == SHOT
-    }
-
-    /// The packet as it came out.
-    pub(crate) fn output(&self) -> &[u8] {
-        &self.output
-    }
-
-    /// Where it comes from now.
-    #[track_caller]
-    pub(crate) fn source(&self) -> SocketAddr {
-        self.tuple().0
-    }
-
-    /// Where it goes now.
-    #[track_caller]
-    pub(crate) fn destination(&self) -> SocketAddr {
-        self.tuple().1
-    }
-
-    #[track_caller]
-    fn tuple(&self) -> (SocketAddr, SocketAddr) {
-        tuple(&self.output, self.has_link_layer).expect("TCP or UDP comes out")
-    }
-
-    #[track_caller]
-    fn has_code(&self, code: i32) {
-        assert_eq!(
-            name(self.code),
-            name(code),
-            "is not what became of it: {self:?}"
-        );
-    }
-
-    #[track_caller]
-    fn looks_like(&self, expected: &[u8]) {
-        let expected = Bytes(expected, self.has_link_layer);
-        assert_eq!(Bytes(&self.output, self.has_link_layer), expected);
-    }
-}
-
-/// Source and destination of a TCP or UDP packet.
-fn tuple(bytes: &[u8], has_link_layer: bool) -> Option<(SocketAddr, SocketAddr)> {
-    let packet = if has_link_layer {
-        SlicedPacket::from_ethernet(bytes).ok()?
-    } else {
-        SlicedPacket::from_ip(bytes).ok()?
-    };
-    let (source, destination): (IpAddr, IpAddr) = match packet.net? {
-        NetSlice::Ipv4(ip) => {
-            let header = ip.header();
-            (
-                header.source_addr().into(),
-                header.destination_addr().into(),
-            )
-        }
-        NetSlice::Ipv6(ip) => {
-            let header = ip.header();
-            (
-                header.source_addr().into(),
-                header.destination_addr().into(),
-            )
-        }
-        NetSlice::Arp(_) => return None,
-    };
-    let (from, to) = match packet.transport? {
-        TransportSlice::Tcp(tcp) => (tcp.source_port(), tcp.destination_port()),
-        TransportSlice::Udp(udp) => (udp.source_port(), udp.destination_port()),
-        _ => return None,
-    };
-    Some((
-        SocketAddr::new(source, from),
-        SocketAddr::new(destination, to),
-    ))
-}
-
-fn name(code: i32) -> String {
-    match code {
-        NEXT => "passed".to_owned(),
-        SHOT => "dropped".to_owned(),
-        REDIRECT => "redirected".to_owned(),
-        other => format!("returned {other}"),
-    }
-}
-
-/// A packet that shows itself in hexadecimal, with its tuple where it has one.
-#[derive(PartialEq, Eq)]
-struct Bytes<'a>(&'a [u8], bool);
-
-impl fmt::Debug for Bytes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((source, destination)) = tuple(self.0, self.1) {
-            write!(f, "{source} -> {destination} ")?;
-        }
-        for chunk in self.0.chunks(2) {
-            write!(f, " ")?;
-            for byte in chunk {
-                write!(f, "{byte:02x}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outcome")
-            .field("verdict", &name(self.code))
-            .field("input", &Bytes(&self.input, self.has_link_layer))
-            .field("output", &Bytes(&self.output, self.has_link_layer))
-            .field("counted", &self.counted)
-            .finish()
-    }
 }

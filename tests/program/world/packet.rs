@@ -36,7 +36,8 @@ enum Transport {
 struct Extras {
     v4_options: Vec<u8>,
     hop_by_hop: bool,
-    destination_options: bool,
+    /// Bytes of options.
+    destination_options: Option<usize>,
     /// Segments left of a routing header.
     routing: Option<u8>,
     fragment: Option<Fragment>,
@@ -191,8 +192,13 @@ impl Packet {
     }
 
     /// With a destination-options header.
-    pub(crate) fn destination_options(mut self) -> Self {
-        self.extras.destination_options = true;
+    pub(crate) fn destination_options(self) -> Self {
+        self.long_destination_options(16)
+    }
+
+    /// With a destination-options header of `bytes` bytes, a multiple of eight.
+    pub(crate) fn long_destination_options(mut self, bytes: usize) -> Self {
+        self.extras.destination_options = Some(bytes);
         self
     }
 

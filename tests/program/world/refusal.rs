@@ -1,17 +1,33 @@
 //! What an ICMP error must look like that refuses a packet.
 
-use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use etherparse::checksum::Sum16BitWords;
+use etherparse::{IpNumber, NetSlice, SlicedPacket, TransportSlice};
 
 use super::checksums_hold;
 
 const ETHERNET: usize = 14;
-/// As many bytes of the transport are quoted at least (RFC 792).
-const QUOTED: usize = 8;
+const ICMP: usize = 8;
 
 /// `output` tells the sender of `input` that the port is unreachable, at the address it asked for.
 #[track_caller]
 pub(super) fn answers(input: &[u8], output: &[u8], has_link_layer: bool) {
-    let link = if has_link_layer { ETHERNET } else { 0 };
+    quotes(input, output, has_link_layer);
+    is_sound(output, has_link_layer);
+}
+
+/// The checksums of `output`, an ICMP error, are right.
+#[track_caller]
+pub(super) fn is_sound(output: &[u8], has_link_layer: bool) {
+    let (header, transport) = checksums_hold(&output[link(has_link_layer)..]);
+    assert!(
+        header != Some(false) && transport == Some(true),
+        "checksums are right"
+    );
+}
+
+/// `output` is an error about `input`, cut to its headers, whatever its checksums are.
+#[track_caller]
+pub(super) fn quotes(input: &[u8], output: &[u8], has_link_layer: bool) {
     if has_link_layer {
         assert_eq!(
             output[..6],
@@ -23,40 +39,27 @@ pub(super) fn answers(input: &[u8], output: &[u8], has_link_layer: bool) {
             input[..6],
             "comes from whom the frame was for"
         );
+        assert_eq!(output[12..14], input[12..14], "the family stays");
     }
+    let link = link(has_link_layer);
     let (input, output) = (&input[link..], &output[link..]);
-    let (header, transport) = checksums_hold(output);
-    assert!(
-        header != Some(false) && transport == Some(true),
-        "checksums are right"
-    );
     let asked = SlicedPacket::from_ip(input).unwrap();
     let error = SlicedPacket::from_ip(output).unwrap();
-    let headers = match (asked.net.unwrap(), error.net.unwrap()) {
+    match (asked.net.unwrap(), error.net.unwrap()) {
         (NetSlice::Ipv4(asked), NetSlice::Ipv4(error)) => {
             let (asked, error) = (asked.header(), error.header());
             assert_eq!(error.source_addr(), asked.destination_addr());
             assert_eq!(error.destination_addr(), asked.source_addr());
             assert_eq!(usize::from(error.total_len()), output.len());
-            asked.slice().len()
         }
         (NetSlice::Ipv6(asked), NetSlice::Ipv6(error)) => {
-            assert_eq!(
-                error.header().source_addr(),
-                asked.header().destination_addr()
-            );
-            assert_eq!(
-                error.header().destination_addr(),
-                asked.header().source_addr()
-            );
-            assert_eq!(
-                usize::from(error.header().payload_length()) + 40,
-                output.len()
-            );
-            asked.header().slice().len() + asked.extensions().slice().len()
+            let (asked, error) = (asked.header(), error.header());
+            assert_eq!(error.source_addr(), asked.destination_addr());
+            assert_eq!(error.destination_addr(), asked.source_addr());
+            assert_eq!(usize::from(error.payload_length()) + 40, output.len());
         }
         other => panic!("one family in, another out: {other:?}"),
-    };
+    }
     let quote = match error.transport.unwrap() {
         TransportSlice::Icmpv4(icmp) => {
             assert_eq!((icmp.type_u8(), icmp.code_u8()), (3, 3));
@@ -68,9 +71,72 @@ pub(super) fn answers(input: &[u8], output: &[u8], has_link_layer: bool) {
         }
         other => panic!("no ICMP: {other:?}"),
     };
-    assert!(
-        quote.len() >= headers + QUOTED,
-        "enough is quoted to find the socket"
-    );
-    assert_eq!(quote, &input[..quote.len()]);
+    assert_eq!(quote, &input[..Quoted::of(input).end()]);
+}
+
+/// The error as it is on the wire once a device has filled in the checksum that the quoted packet
+/// left to it: over what there is of its transport, which includes the sum it was left with
+/// (`skb_checksum_help` in net/core/dev.c).
+pub(super) fn filled_in(output: &[u8], has_link_layer: bool) -> Vec<u8> {
+    let error = SlicedPacket::from_ip(&output[link(has_link_layer)..]).unwrap();
+    let quote_bytes = match error.transport.unwrap() {
+        TransportSlice::Icmpv4(icmp) => icmp.payload().len(),
+        TransportSlice::Icmpv6(icmp) => icmp.payload().len(),
+        other => panic!("no ICMP: {other:?}"),
+    };
+    let start = output.len() - quote_bytes;
+    let quoted = Quoted::of(&output[start..]);
+    let transport = &output[start + quoted.headers..];
+    let checksum = Sum16BitWords::new().add_slice(transport).ones_complement();
+    let mut filled_in = output.to_vec();
+    let field = start + quoted.headers + quoted.checksum();
+    filled_in[field..][..2].copy_from_slice(&checksum.to_ne_bytes());
+    filled_in
+}
+
+fn link(has_link_layer: bool) -> usize {
+    if has_link_layer { ETHERNET } else { 0 }
+}
+
+/// What is quoted of a packet that starts with its IP header.
+struct Quoted {
+    /// Length of the IP header, with options and extension headers.
+    headers: usize,
+    protocol: IpNumber,
+}
+
+impl Quoted {
+    fn of(packet: &[u8]) -> Self {
+        // Of a quote, less is there than its IP header says.
+        let packet = etherparse::LaxSlicedPacket::from_ip(packet).unwrap();
+        let net = packet.net.unwrap();
+        let headers = match &net {
+            etherparse::LaxNetSlice::Ipv4(ip) => ip.header().slice().len(),
+            etherparse::LaxNetSlice::Ipv6(ip) => {
+                ip.header().slice().len() + ip.extensions().slice().len()
+            }
+            etherparse::LaxNetSlice::Arp(_) => panic!("no IP"),
+        };
+        let protocol = net.ip_payload_ref().unwrap().ip_number;
+        Self { headers, protocol }
+    }
+
+    /// The end: after a TCP header without options, and after eight bytes of others (RFC 792).
+    fn end(&self) -> usize {
+        self.headers
+            + if self.protocol == IpNumber::TCP {
+                20
+            } else {
+                ICMP
+            }
+    }
+
+    /// Where the checksum is inside the transport.
+    fn checksum(&self) -> usize {
+        if self.protocol == IpNumber::TCP {
+            16
+        } else {
+            6
+        }
+    }
 }

@@ -3,9 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use netproxy::model::{
-    Endpoint, EndpointSlice, Label, ObjectName, Service, ServicePort, SlicePort, TrafficPolicy,
+    Endpoint, EndpointSlice, Hints, Label, ObjectName, Service, ServicePort, SlicePort,
+    TrafficPolicy,
 };
 use netproxy::plan::{NodeView, WantedPort, plan_service};
+use netproxy::settings::Masquerade;
 
 use super::topology::{At as _, Flavour, NODE_PORT, POD_PORT, SERVICE_PORT};
 
@@ -20,6 +22,7 @@ pub(crate) struct Shop {
     service: Service,
     port: u16,
     endpoints: Vec<Endpoint>,
+    masquerade: Masquerade,
 }
 
 impl Shop {
@@ -52,6 +55,7 @@ impl Shop {
             service,
             port: POD_PORT,
             endpoints: Vec::new(),
+            masquerade: Masquerade::default(),
         }
     }
 
@@ -83,6 +87,65 @@ impl Shop {
         self
     }
 
+    /// All endpoints so far end, but serve on.
+    pub(crate) fn ending(mut self) -> Self {
+        for endpoint in &mut self.endpoints {
+            endpoint.ready = false;
+            endpoint.terminating = true;
+        }
+        self
+    }
+
+    /// All endpoints so far end, and do not serve any more.
+    pub(crate) fn ended(mut self) -> Self {
+        self = self.ending();
+        for endpoint in &mut self.endpoints {
+            endpoint.serving = false;
+        }
+        self
+    }
+
+    /// Without the endpoint at this address.
+    pub(crate) fn without(mut self, address: IpAddr) -> Self {
+        self.endpoints
+            .retain(|endpoint| endpoint.address != address);
+        self
+    }
+
+    /// All endpoints without a hint so far are for the clients of this node.
+    pub(crate) fn hinted_here(self) -> Self {
+        self.hinted(HERE)
+    }
+
+    /// All endpoints without a hint so far are for the clients of another node.
+    pub(crate) fn hinted_elsewhere(self) -> Self {
+        self.hinted("elsewhere")
+    }
+
+    fn hinted(mut self, node: &str) -> Self {
+        for endpoint in &mut self.endpoints {
+            endpoint.hints.get_or_insert_with(|| {
+                Box::new(Hints {
+                    nodes: vec![Label::from(node)],
+                    zones: Vec::new(),
+                })
+            });
+        }
+        self
+    }
+
+    /// Clients stick to an endpoint for so long.
+    pub(crate) fn sticky(mut self, seconds: u32) -> Self {
+        self.service.affinity_s = Some(seconds);
+        self
+    }
+
+    /// Clients do not stick to endpoints.
+    pub(crate) fn not_sticky(mut self) -> Self {
+        self.service.affinity_s = None;
+        self
+    }
+
     /// The same service without any endpoint.
     pub(crate) fn without_endpoints(mut self) -> Self {
         self.endpoints.clear();
@@ -96,6 +159,12 @@ impl Shop {
         self
     }
 
+    /// On a node that hides such clients.
+    pub(crate) fn masquerading(mut self, masquerade: Masquerade) -> Self {
+        self.masquerade = masquerade;
+        self
+    }
+
     /// With both traffic policies Local.
     pub(crate) fn local_only(mut self) -> Self {
         self.service.internal_policy = TrafficPolicy::Local;
@@ -106,6 +175,12 @@ impl Shop {
     /// Its name.
     pub(crate) fn name(&self) -> ObjectName {
         self.service.name.clone()
+    }
+
+    /// Where its endpoints listen.
+    pub(crate) fn endpoints(&self) -> Vec<SocketAddr> {
+        let addresses = self.endpoints.iter().map(|endpoint| endpoint.address);
+        addresses.map(|address| address.at(self.port)).collect()
     }
 
     /// The frontend at its cluster IP.
@@ -143,7 +218,10 @@ impl Shop {
             endpoints: self.endpoints.clone(),
             triggered_unix_ns: None,
         };
-        let node = NodeView::named(HERE);
+        let node = NodeView {
+            masquerade: self.masquerade,
+            ..NodeView::named(HERE)
+        };
         (self.name(), plan_service(&self.service, &[&slice], &node))
     }
 }

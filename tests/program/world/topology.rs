@@ -72,6 +72,11 @@ impl Flavour {
         }
     }
 
+    /// The address that is none.
+    pub(crate) fn unspecified(self) -> IpAddr {
+        self.address("0.0.0.0", "::")
+    }
+
     /// The node's own address.
     pub(crate) fn node(self) -> IpAddr {
         self.address("192.0.2.1", "2001:db8:2::1")
@@ -113,6 +118,14 @@ impl Flavour {
         self.address(
             &format!("8.0.{}.{low}", 128 + high),
             &format!("2001:db8:86dd:ffff::{number:x}"),
+        )
+    }
+
+    /// One of many clients outside the cluster.
+    pub(crate) fn client(self, number: u8) -> IpAddr {
+        self.address(
+            &format!("8.0.9.{number}"),
+            &format!("2001:db8:86dd:9::{number:x}"),
         )
     }
 
@@ -162,12 +175,17 @@ pub(crate) struct DeviceSpec {
     pub(crate) is_pod: bool,
     pub(crate) has_link_layer: bool,
     pub(crate) master: Option<&'static str>,
+    /// Whether its clients count as pods of this node under `LocalClients::MarkedDevices`.
+    pub(crate) is_marked: bool,
 }
 
 /// The devices that programs are attached to.
 pub(crate) const DEVICES: [DeviceSpec; 5] = [
     device("eth0", false),
-    device("pod1", true),
+    DeviceSpec {
+        is_marked: true,
+        ..device("pod1", true)
+    },
     device("pod2", true),
     DeviceSpec {
         master: Some("br0"),
@@ -185,6 +203,7 @@ const fn device(name: &'static str, is_pod: bool) -> DeviceSpec {
         is_pod,
         has_link_layer: true,
         master: None,
+        is_marked: false,
     }
 }
 

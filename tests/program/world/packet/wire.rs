@@ -2,44 +2,84 @@
 
 use std::net::IpAddr;
 
+use etherparse::checksum::Sum16BitWords;
 use etherparse::{
     Ethernet2Header, IpFragOffset, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv4Options,
     Ipv6Extensions, Ipv6FragmentHeader, Ipv6Header, Ipv6RawExtHeader, Ipv6RoutingExtensions,
-    PacketBuilder, TcpHeader,
+    PacketBuilder, PacketBuilderStep, TcpHeader,
 };
 
-use super::super::topology::{NODE_MAC, PEER_MAC};
+use super::super::topology::PEER_MAC;
 use super::{Extras, Fragment, Packet, Transport};
 
 impl Packet {
     /// An ICMP echo request between the same addresses.
     pub(crate) fn echo_request(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let builder = PacketBuilder::ethernet2(PEER_MAC, NODE_MAC).ip(self.ip_headers());
-        if self.source.is_ipv4() {
+        let builder = self.builder();
+        let written = if self.source.is_ipv4() {
             builder
                 .icmpv4_echo_request(7, 1)
                 .write(&mut bytes, &self.payload)
-                .unwrap();
         } else {
             builder
                 .icmpv6_echo_request(7, 1)
                 .write(&mut bytes, &self.payload)
-                .unwrap();
-        }
+        };
+        written.unwrap();
         bytes
+    }
+
+    /// A packet of another protocol between the same addresses.
+    pub(crate) fn carrying(&self, protocol: u8, bytes: &[u8]) -> Vec<u8> {
+        let mut packet = Vec::new();
+        self.builder()
+            .write(&mut packet, IpNumber(protocol), bytes)
+            .unwrap();
+        packet
+    }
+
+    /// The packet as a process hands it to a device that fills in the transport checksum: there is
+    /// the sum of the pseudo header.
+    pub(crate) fn with_checksum_left_to_the_device(&self) -> Vec<u8> {
+        let mut bytes = self.bytes();
+        let (protocol, header, field) = match self.transport {
+            Transport::Tcp(_) => (6, 20, 16),
+            Transport::Udp { .. } => (17, 8, 6),
+        };
+        let length = header + self.payload.len();
+        let transport = bytes.len() - length;
+        let sum = match (self.source.ip(), self.destination.ip()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => Sum16BitWords::new()
+                .add_4bytes(source.octets())
+                .add_4bytes(destination.octets()),
+            (IpAddr::V6(source), IpAddr::V6(destination)) => Sum16BitWords::new()
+                .add_16bytes(source.octets())
+                .add_16bytes(destination.octets()),
+            mixed => panic!("no packet goes from {} to {}", mixed.0, mixed.1),
+        };
+        let sum = sum
+            .add_2bytes([0, protocol])
+            .add_2bytes(u16::try_from(length).unwrap().to_be_bytes());
+        let field = transport + field;
+        bytes[field..][..2].copy_from_slice(&(!sum.ones_complement()).to_ne_bytes());
+        bytes
+    }
+
+    fn builder(&self) -> PacketBuilderStep<IpHeaders> {
+        let ip = self.ip_headers();
+        match self.link {
+            Some(mac) => PacketBuilder::ethernet2(PEER_MAC, mac).ip(ip),
+            None => PacketBuilder::ip(ip),
+        }
     }
 
     /// The packet as it stands on the wire.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let ip = self.ip_headers();
         let transport = self.tcp_header();
         let (source, destination) = (self.source.port(), self.destination.port());
-        let builder = match self.link {
-            Some(mac) => PacketBuilder::ethernet2(PEER_MAC, mac).ip(ip),
-            None => PacketBuilder::ip(ip),
-        };
+        let builder = self.builder();
         match transport {
             Some(header) => builder
                 .tcp_header(header)
@@ -120,14 +160,12 @@ impl Packet {
 
 impl Extras {
     fn v6_extensions(&self, next: IpNumber) -> Ipv6Extensions {
-        // PadN (RFC 8200, section 4.2) over six and over fourteen bytes.
+        // PadN over six bytes, and Pad1 over any number (RFC 8200, section 4.2).
         let short = Ipv6RawExtHeader::new_raw(next, &[1, 4, 0, 0, 0, 0]).unwrap();
-        let mut long = [0; 14];
-        long[..2].copy_from_slice(&[1, 12]);
-        let long = Ipv6RawExtHeader::new_raw(next, &long).unwrap();
+        let long = |bytes| Ipv6RawExtHeader::new_raw(next, &vec![0; bytes - 2]).unwrap();
         Ipv6Extensions {
             hop_by_hop_options: self.hop_by_hop.then(|| short.clone()),
-            destination_options: self.destination_options.then_some(long),
+            destination_options: self.destination_options.map(long),
             routing: self.routing.map(|segments_left| Ipv6RoutingExtensions {
                 // Type 253 is for experiments (RFC 4727).
                 routing: Ipv6RawExtHeader::new_raw(next, &[253, segments_left, 0, 0, 0, 0])

@@ -1,0 +1,130 @@
+//! The flow table, as tests look at it and tamper with it.
+
+use aya::maps::{HashMap, Map, MapData};
+use netproxy::datapath::{FlowEntry, FlowTable};
+use netproxy_common::flow::FlowFlags;
+use netproxy_common::{Flow, FlowKey, Ipv4, Ipv6};
+
+use super::World;
+
+/// Which half of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Half {
+    /// The client's packets.
+    Forward,
+    /// The endpoint's answers.
+    Reply,
+}
+
+impl World {
+    /// Every live flow.
+    pub(crate) fn flows(&self) -> Vec<FlowEntry> {
+        FlowTable::open(&self.pins).unwrap().list().unwrap()
+    }
+
+    /// The only flow there is.
+    #[track_caller]
+    pub(crate) fn flow(&self) -> FlowEntry {
+        let flows = self.flows();
+        assert_eq!(flows.len(), 1, "{flows:?}");
+        flows[0].clone()
+    }
+
+    /// Takes one half of every pending flow away, as the LRU may. Yields how many.
+    pub(crate) fn lose(&self, half: Half) -> usize {
+        let is_lost = |flags: u8| (flags & FlowFlags::REPLY != 0) == (half == Half::Reply);
+        forget::<Ipv4>(self.flow_map("PENDING_V4"), is_lost)
+            + forget::<Ipv6>(self.flow_map("PENDING_V6"), is_lost)
+    }
+
+    /// Takes every flow away.
+    pub(crate) fn forget_flows(&self) {
+        for name in ["PENDING_V4", "FLOWS_V4"] {
+            forget::<Ipv4>(self.flow_map(name), |_| true);
+        }
+        for name in ["PENDING_V6", "FLOWS_V6"] {
+            forget::<Ipv6>(self.flow_map(name), |_| true);
+        }
+    }
+
+    /// Lets the deadline of one half of every flow pass.
+    pub(crate) fn outlive(&self, half: Half) {
+        let is_meant = |flags: u8| (flags & FlowFlags::REPLY != 0) == (half == Half::Reply);
+        for name in ["PENDING_V4", "FLOWS_V4"] {
+            outlive::<Ipv4>(self.flow_map(name), is_meant);
+        }
+        for name in ["PENDING_V6", "FLOWS_V6"] {
+            outlive::<Ipv6>(self.flow_map(name), is_meant);
+        }
+    }
+
+    /// Of every flow, the generation of its service at which its endpoint was last found usable.
+    pub(crate) fn generations(&self) -> Vec<u32> {
+        let mut found = Vec::new();
+        for name in ["PENDING_V4", "FLOWS_V4"] {
+            found.extend(generations::<Ipv4>(self.flow_map(name)));
+        }
+        for name in ["PENDING_V6", "FLOWS_V6"] {
+            found.extend(generations::<Ipv6>(self.flow_map(name)));
+        }
+        found
+    }
+
+    fn flow_map(&self, name: &str) -> Map {
+        let data = MapData::from_pin(self.pins.map(name)).unwrap();
+        if name.starts_with("PENDING") {
+            Map::LruHashMap(data)
+        } else {
+            Map::HashMap(data)
+        }
+    }
+}
+
+/// Removes the halves with such flags; yields how many.
+fn forget<A: Copy>(map: Map, is_lost: impl Fn(u8) -> bool) -> usize
+where
+    FlowKey<A>: aya::Pod,
+    Flow<A>: aya::Pod,
+{
+    let mut map: HashMap<_, FlowKey<A>, Flow<A>> = map.try_into().unwrap();
+    let lost: Vec<_> = map
+        .iter()
+        .map(Result::unwrap)
+        .filter(|(_, flow)| is_lost(flow.flags))
+        .map(|(key, _)| key)
+        .collect();
+    for key in &lost {
+        map.remove(key).unwrap();
+    }
+    lost.len()
+}
+
+/// Puts the deadline of the halves with such flags into the past.
+fn outlive<A: Copy>(map: Map, is_meant: impl Fn(u8) -> bool)
+where
+    FlowKey<A>: aya::Pod,
+    Flow<A>: aya::Pod,
+{
+    let mut map: HashMap<_, FlowKey<A>, Flow<A>> = map.try_into().unwrap();
+    let halves: Vec<_> = map.iter().map(Result::unwrap).collect();
+    for (key, mut flow) in halves {
+        if is_meant(flow.flags) {
+            flow.deadline_s = 0;
+            map.insert(key, flow, 0).unwrap();
+        }
+    }
+}
+
+/// What the forward halves hold.
+fn generations<A: Copy>(map: Map) -> Vec<u32>
+where
+    FlowKey<A>: aya::Pod,
+    Flow<A>: aya::Pod,
+{
+    let map: HashMap<_, FlowKey<A>, Flow<A>> = map.try_into().unwrap();
+    map.iter()
+        .map(Result::unwrap)
+        .filter(|(_, flow)| !flow.has(FlowFlags::REPLY))
+        .map(|(_, flow)| flow.generation)
+        .collect()
+}
