@@ -165,6 +165,12 @@ impl Shop {
         self
     }
 
+    /// With another name of its port, here and in its slice.
+    pub(crate) fn port_named(mut self, name: &str) -> Self {
+        self.service.ports[0].name = Label::from(name);
+        self
+    }
+
     /// With both traffic policies Local.
     pub(crate) fn local_only(mut self) -> Self {
         self.service.internal_policy = TrafficPolicy::Local;
@@ -211,7 +217,7 @@ impl Shop {
             service: self.name(),
             family: self.flavour.family,
             ports: vec![SlicePort {
-                name: Label::from(""),
+                name: self.service.ports[0].name.clone(),
                 protocol: self.flavour.protocol,
                 port: self.port,
             }],
