@@ -1,3 +1,5 @@
+//! What files and flags make of the agent.
+
 mod actions;
 mod fields;
 mod files;
