@@ -113,10 +113,17 @@ fn blank(room: &mut MaybeUninit<bpf_fib_lookup>) -> &mut bpf_fib_lookup {
 }
 
 impl<F: Family> Route<F> {
-    /// Sends the packet this way once the program returns; the neighbour is resolved by the
-    /// kernel. Yields the action to return.
+    /// Sends the packet, which is translated, this way once the program returns; the neighbour is
+    /// resolved by the kernel. Yields the action to return.
     #[inline(always)]
-    pub(crate) fn redirect(&self) -> u32 {
+    pub(crate) fn redirect(&self, is_from_host: bool) -> u32 {
+        if is_from_host {
+            // It has a route already, to the frontend. A packet that waits for its neighbour is sent
+            // by the route it has (neigh_update in net/core/neighbour.c), which the kernel replaces
+            // where it is not given the next hop (__bpf_redirect_neigh_v4 in net/core/filter.c).
+            // SAFETY: no parameters.
+            return unsafe { bpf_redirect_neigh(self.ifindex, core::ptr::null_mut(), 0, 0) as u32 };
+        }
         let mut next_hop = bpf_redir_neigh {
             nh_family: u32::from(self.next_hop_af),
             // SAFETY: all zeros is a valid address.

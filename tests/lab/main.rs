@@ -20,6 +20,7 @@ mod node_port;
 mod node_port_addresses;
 mod outside_address;
 mod refusal;
+mod refused;
 mod restart;
 mod service_cidr;
 mod shape;

@@ -42,7 +42,7 @@ fn redirect<F: Family, const L2: usize>(
         return Ok(Verdict::PASS);
     }
     nat::rewrite(packet, headers, flow)?;
-    Ok(Verdict::redirect(route.redirect()))
+    Ok(Verdict::redirect(route.redirect(packet.is_from_host())))
 }
 
 /// Rewrites an answer to a process of this node, and makes it arrive on the device by which the
