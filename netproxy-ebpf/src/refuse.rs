@@ -88,11 +88,14 @@ pub(crate) fn tell_sender<F: Icmp, const L2: usize>(
     Verdict::redirect(unsafe { bpf_redirect(packet.ifindex(), flags) } as u32)
 }
 
-/// Whether a packet of this protocol may be refused: not ICMP but for echo requests (RFC 1122,
+/// Whether this packet may be refused: sent to one host, and not ICMP but for echo requests (RFC 1122,
 /// section 3.2.2), and not SCTP, which others may serve.
 #[inline(always)]
 fn is_answerable<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> bool {
-    if headers.key.source == F::Address::UNSPECIFIED || headers.key.protocol == SCTP {
+    if packet.is_to_many()
+        || headers.key.source == F::Address::UNSPECIFIED
+        || headers.key.protocol == SCTP
+    {
         return false;
     }
     if headers.key.protocol != F::PROTOCOL {

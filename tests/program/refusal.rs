@@ -195,6 +195,23 @@ fn a_frame_for_another_host_is_not_refused() {
     }
 }
 
+/// RFC 1122, section 3.2.2.
+#[test]
+fn a_frame_to_many_is_not_answered() {
+    let mut world = World::new();
+    for flavour in Flavour::ALL {
+        let shop = Shop::new(flavour, 1);
+        world.serve(&[&shop]);
+        for mac in [[0xff; 6], [0x01, 0, 0x5e, 0, 0, 1]] {
+            let request = flavour
+                .first(flavour.outside().at(40_000), shop.cluster_ip())
+                .with_mac(mac);
+
+            world.ingress("eth0", &request).passes_untouched();
+        }
+    }
+}
+
 /// There is nobody to tell.
 #[test]
 fn a_packet_from_no_address_is_not_refused() {

@@ -10,6 +10,8 @@ use super::{ETHERNET, Packet};
 pub(crate) const ETH_P_IP: u32 = 0x0800_u16.to_be() as u32;
 /// `PACKET_OTHERHOST` of uapi/linux/if_packet.h.
 const PACKET_OTHERHOST: u32 = 3;
+/// `PACKET_BROADCAST` and `PACKET_MULTICAST`.
+const TO_MANY: [u32; 2] = [1, 2];
 /// As `ETH_P_IP`.
 pub(crate) const ETH_P_IPV6: u32 = 0x86dd_u16.to_be() as u32;
 
@@ -59,6 +61,14 @@ impl<const L2: usize> Skb<L2> {
     pub(crate) fn is_for_others(self) -> bool {
         // SAFETY: as above.
         unsafe { (*self.skb).pkt_type == PACKET_OTHERHOST }
+    }
+
+    /// Whether its frame is addressed to more than one host.
+    #[inline(always)]
+    pub(crate) fn is_to_many(self) -> bool {
+        // SAFETY: as above.
+        let kind = unsafe { (*self.skb).pkt_type };
+        L2 == ETHERNET && (kind == TO_MANY[0] || kind == TO_MANY[1])
     }
 
     /// The destination of the Ethernet header, where there is one.
