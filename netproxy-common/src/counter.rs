@@ -52,6 +52,12 @@ counters! {
     RefusalLimited => "refusal_limited", drop: false;
     /// A datagram flow whose endpoint no longer serves; the datagram opens a flow anew.
     EndpointGone => "endpoint_gone", drop: false;
+    /// A socket was sent straight to an endpoint.
+    SocketTranslated => "socket_translated", drop: false;
+    /// A socket's frontend stays on the wire: the packet hooks serve it.
+    SocketLeft => "socket_left", drop: false;
+    /// A socket was refused by `ECONNREFUSED`.
+    SocketRefused => "socket_refused", drop: false;
     /// Every source port towards the endpoint is taken.
     PortsExhausted => "ports_exhausted", drop: true;
     /// Two services chose the same endpoint for the same client address and port.

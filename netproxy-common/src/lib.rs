@@ -20,6 +20,7 @@ pub mod frontend;
 pub mod name;
 pub mod network;
 pub mod service;
+pub mod socket;
 pub mod source_range;
 
 pub use address::{AddressFlags, Be16, Ipv4, Ipv6};
@@ -31,6 +32,7 @@ pub use frontend::{Frontend, FrontendKey, FrontendKind};
 pub use name::Name;
 pub use network::{LocalClients, Network};
 pub use service::{Endpoint, EndpointFlags, Range, RangeFlags, Service, Verdict, Window};
+pub use socket::{Pair, SocketScope, Talk};
 pub use source_range::SourceRange;
 
 /// Version of the map layouts; part of the pin path (`/sys/fs/bpf/netproxy/v1/`).

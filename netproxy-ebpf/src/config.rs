@@ -2,6 +2,7 @@
 //! branches that cannot be taken.
 
 use aya_ebpf::Global;
+use netproxy_common::SocketScope;
 
 /// Flags for `bpf_fib_lookup`: `BPF_FIB_LOOKUP_SKIP_NEIGH` (6.3) and `BPF_FIB_LOOKUP_SRC` (6.7)
 /// where the kernel has them.
@@ -15,6 +16,18 @@ static CSUM_IPV6_FLAG: Global<u64> = Global::new(0);
 /// A `LocalClients`: how pods of this node are told from other clients.
 #[unsafe(no_mangle)]
 static LOCAL_CLIENTS: Global<u32> = Global::new(0);
+
+/// The cookie of the host's network namespace (`SO_NETNS_COOKIE`).
+#[unsafe(no_mangle)]
+static HOST_NETNS: Global<u64> = Global::new(0);
+
+/// A `SocketScope`: which processes are served at the socket.
+#[unsafe(no_mangle)]
+static SOCKET_SCOPE: Global<u32> = Global::new(0);
+
+/// Whether NodePorts answer processes of the host on 127.0.0.1 and `::1`.
+#[unsafe(no_mangle)]
+static LOOPBACK_NODE_PORTS: Global<u32> = Global::new(0);
 
 /// The source ports of whole flows: two runs of ports, walked as one cycle.
 #[unsafe(no_mangle)]
@@ -45,6 +58,21 @@ pub(crate) fn csum_ipv6_flag() -> u64 {
 #[inline(always)]
 pub(crate) fn local_clients() -> u32 {
     LOCAL_CLIENTS.load()
+}
+
+#[inline(always)]
+pub(crate) fn host_netns() -> u64 {
+    HOST_NETNS.load()
+}
+
+#[inline(always)]
+pub(crate) fn is_host_only() -> bool {
+    SOCKET_SCOPE.load() == SocketScope::HostOnly as u32
+}
+
+#[inline(always)]
+pub(crate) fn has_loopback_node_ports() -> bool {
+    LOOPBACK_NODE_PORTS.load() != 0
 }
 
 /// Number of source ports.

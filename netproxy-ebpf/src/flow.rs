@@ -7,14 +7,15 @@
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use netproxy_common::flow::FlowFlags;
 use netproxy_common::protocol::{TCP, UDP};
-use netproxy_common::{Counter, Flow, FlowKey, FlowState};
+use netproxy_common::{Counter, Endpoint, Flow, FlowKey, FlowState};
 
 use crate::clock::now_s;
 use crate::count::count;
 use crate::family::Family;
 use crate::maps::Half;
 use crate::packet::{ACK, FIN, Headers, RST, SYN};
-use crate::{service, usable};
+use crate::service;
+use crate::usable::{self, Chosen};
 
 /// Why a flow could not be opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub(crate) fn of_packet<F: Family>(headers: &Headers<F>) -> Option<Flow<F::Addre
     // conntrack (pkg/proxy/conntrack/cleanup.go); connections have an end of their own.
     if key.protocol == UDP
         && !flow.has(FlowFlags::REPLY)
-        && usable::has_changed(&flow)
+        && usable::has_changed(flow.service, flow.generation)
         && !is_renewed::<F>(key, &mut flow)
     {
         forget::<F>(key, &flow);
@@ -60,17 +61,28 @@ pub(crate) fn of_packet<F: Family>(headers: &Headers<F>) -> Option<Flow<F::Addre
 /// the next change.
 #[inline(never)]
 fn is_renewed<F: Family>(key: &FlowKey<F::Address>, flow: &mut Flow<F::Address>) -> bool {
-    let still_serves = usable::still_serves::<F>(flow)
-        || (service::hand_over::<F>(key, flow) && usable::still_serves::<F>(flow));
+    let mut chosen = Chosen {
+        service: flow.service,
+        generation: flow.generation,
+        endpoint: Endpoint {
+            address: flow.destination,
+            port: flow.destination_port,
+            flags: 0,
+        },
+    };
+    let still_serves = usable::still_serves::<F>(&mut chosen)
+        || (service::hand_over::<F>(key, &mut chosen) && usable::still_serves::<F>(&mut chosen));
     if !still_serves {
         return false;
     }
+    flow.service = chosen.service;
+    flow.generation = chosen.generation;
     if let Some(entry) = pointer::<F>(key) {
         // SAFETY: a live map value; aligned u32 stores. If the entry was recycled meanwhile, or is read
         // in between, some flow's endpoint is looked for once more, or not before the next change.
         unsafe {
-            (&raw mut (*entry).service).write_volatile(flow.service);
-            (&raw mut (*entry).generation).write_volatile(flow.generation);
+            (&raw mut (*entry).service).write_volatile(chosen.service);
+            (&raw mut (*entry).generation).write_volatile(chosen.generation);
         }
     }
     true

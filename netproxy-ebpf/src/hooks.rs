@@ -3,6 +3,7 @@
 mod egress;
 mod ingress;
 mod open;
+pub(crate) mod socket;
 pub(crate) mod tc;
 mod translate;
 

@@ -24,9 +24,11 @@ mod ports;
 mod refuse;
 mod route;
 mod service;
+mod socket;
 mod usable;
 
-use aya_ebpf::{macros::classifier, programs::TcContext};
+use aya_ebpf::macros::{cgroup_sock_addr, classifier};
+use aya_ebpf::programs::{SockAddrContext, TcContext};
 
 use crate::packet::{ETHERNET, NO_LINK_LAYER};
 
@@ -60,6 +62,54 @@ fn tc_egress_l3(context: TcContext) -> i32 {
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
 #[cfg(not(test))]
+/// A process connects a socket to an IPv4 address.
+#[cgroup_sock_addr(connect4)]
+fn connect4(context: SockAddrContext) -> i32 {
+    hooks::socket::connect4(&context)
+}
+
+/// A process connects a socket to an IPv6 address, which may be a mapped one.
+#[cgroup_sock_addr(connect6)]
+fn connect6(context: SockAddrContext) -> i32 {
+    hooks::socket::connect6(&context)
+}
+
+/// A process sends a datagram to an IPv4 address from an unconnected socket.
+#[cgroup_sock_addr(sendmsg4)]
+fn sendmsg4(context: SockAddrContext) -> i32 {
+    hooks::socket::sendmsg4(&context)
+}
+
+/// A process sends a datagram to an IPv6 address from an unconnected socket.
+#[cgroup_sock_addr(sendmsg6)]
+fn sendmsg6(context: SockAddrContext) -> i32 {
+    hooks::socket::sendmsg6(&context)
+}
+
+/// A process is told where a datagram of IPv4 came from.
+#[cgroup_sock_addr(recvmsg4)]
+fn recvmsg4(context: SockAddrContext) -> i32 {
+    hooks::socket::recvmsg4(&context)
+}
+
+/// A process is told where a datagram came from, on a socket of IPv6.
+#[cgroup_sock_addr(recvmsg6)]
+fn recvmsg6(context: SockAddrContext) -> i32 {
+    hooks::socket::recvmsg6(&context)
+}
+
+/// A process asks for the peer of an IPv4 socket.
+#[cgroup_sock_addr(getpeername4)]
+fn getpeername4(context: SockAddrContext) -> i32 {
+    hooks::socket::getpeername4(&context)
+}
+
+/// A process asks for the peer of an IPv6 socket.
+#[cgroup_sock_addr(getpeername6)]
+fn getpeername6(context: SockAddrContext) -> i32 {
+    hooks::socket::getpeername6(&context)
+}
+
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     // Never reached: a program with a reachable panic does not pass the verifier.

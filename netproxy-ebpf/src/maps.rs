@@ -1,12 +1,12 @@
 //! Every map. Sizes are defaults; user space may override them when it creates the maps.
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
-use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
+use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkStorage};
 use aya_ebpf::macros::btf_map;
 use netproxy_common::network::NETWORKS;
 use netproxy_common::{
     AddressFlags, Affinity, AffinityKey, Device, Endpoint, Flow, FlowKey, Frontend, FrontendKey,
-    Ipv4, Ipv6, Name, Network, Range, Service, SourceRange,
+    Ipv4, Ipv6, Name, Network, Pair, Range, Service, SourceRange, Talk,
 };
 
 use crate::service::Snapshot;
@@ -132,6 +132,13 @@ pub(crate) static QUOTES: PerCpuArray<Quote, 1> = PerCpuArray::new();
 /// Until when this CPU has used up its ICMP errors, in nanoseconds of `CLOCK_MONOTONIC`.
 #[btf_map]
 pub(crate) static REFUSALS: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// What a connected socket asked for and got.
+#[btf_map]
+pub(crate) static SOCKETS: SkStorage<Pair> = SkStorage::new();
+/// What an unconnected datagram socket asked for and got.
+#[btf_map]
+pub(crate) static TALKS: SkStorage<Talk> = SkStorage::new();
 
 /// Devices that carry pods or the outside, by ifindex.
 #[btf_map]

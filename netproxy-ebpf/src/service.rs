@@ -6,14 +6,14 @@ use netproxy_common::address::Address as _;
 use netproxy_common::service::EndpointFlags;
 use netproxy_common::source_range::SET_BITS;
 use netproxy_common::{
-    AddressFlags, Counter, Endpoint, Flow, FlowKey, Frontend, FrontendKey, FrontendKind,
-    RangeFlags, SourceRange, Verdict, Window,
+    AddressFlags, Counter, Endpoint, FlowKey, Frontend, FrontendKey, FrontendKind, RangeFlags,
+    SourceRange, Verdict, Window,
 };
 
 use crate::affinity;
 use crate::family::Family;
 use crate::maps::{RANGES, SERVICES};
-use crate::usable::Part;
+use crate::usable::{Chosen, Part};
 
 /// A service port as one packet sees it: read once, hence consistent.
 #[repr(C)]
@@ -24,11 +24,15 @@ pub(crate) struct Snapshot {
     pub(crate) generation: u32,
     /// Seconds of client affinity; zero: none.
     pub(crate) affinity_s: u32,
+    /// The set of networks that may use this frontend; zero: all may.
+    pub(crate) source_ranges: u32,
     /// Whether endpoints must not see the client's address.
     pub(crate) hides_client: bool,
+    /// Whether it depends on the client which endpoints it may use.
+    pub(crate) is_kept_local: bool,
     /// The window's `Verdict` when it is empty.
     verdict: u8,
-    pad: u16,
+    pad: u8,
     /// Index of the header.
     range: u32,
     base: u32,
@@ -70,32 +74,33 @@ pub(crate) fn frontend<F: Family>(
     None
 }
 
-/// Makes `flow`, the forward half under `key`, one of the service whose frontend its destination is by
-/// now; false: there is none, or it is the same.
+/// Makes `chosen` one of the service whose frontend the destination of `key` is by now; false: there is
+/// none, or it is the same.
 #[inline(never)]
-pub(crate) fn hand_over<F: Family>(key: &FlowKey<F::Address>, flow: &mut Flow<F::Address>) -> bool {
+pub(crate) fn hand_over<F: Family>(
+    key: &FlowKey<F::Address>,
+    chosen: &mut Chosen<F::Address>,
+) -> bool {
     let address = address::<F>(&key.destination);
     let Some(frontend) = frontend::<F>(key, address) else {
         return false;
     };
-    let is_other = frontend.service != flow.service;
-    flow.service = frontend.service;
+    let is_other = frontend.service != chosen.service;
+    chosen.service = frontend.service;
     is_other
 }
 
-/// Takes a snapshot of the service behind `frontend`, as `client` at `source` may use it.
+/// Takes a snapshot of the service behind `frontend`, as `client` may use it.
 ///
 /// It returns a scalar: a result in memory would leave the stack's address in R0 ("cannot return
 /// stack pointer to the caller", prepare_func_exit in kernel/bpf/verifier.c).
 ///
 /// # Errors
-/// [`Counter::SourceRange`]: the client is not admitted.
 /// [`Counter::Inconsistent`]: user space has published an id that it has not filled.
 #[inline(never)]
-pub(crate) fn snapshot<F: Family>(
+pub(crate) fn snapshot(
     frontend: &Frontend,
     client: Client,
-    source: &F::Address,
     to: &mut Snapshot,
 ) -> Result<(), Counter> {
     let word = SERVICES
@@ -109,10 +114,11 @@ pub(crate) fn snapshot<F: Family>(
     if service.range == 0 || range.service != frontend.service {
         return Err(Counter::Inconsistent);
     }
-    let is_load_balancer = frontend.kind == FrontendKind::LoadBalancer as u8;
-    if is_load_balancer && range.source_ranges != 0 && !admits::<F>(range.source_ranges, source) {
-        return Err(Counter::SourceRange);
-    }
+    to.source_ranges = if frontend.kind == FrontendKind::LoadBalancer as u8 {
+        range.source_ranges
+    } else {
+        0
+    };
     let is_internal = frontend.kind == FrontendKind::ClusterIp as u8;
     let is_kept_local = range.flags & RangeFlags::EXTERNAL_LOCAL != 0;
     let (window, verdict) = if is_internal {
@@ -133,6 +139,7 @@ pub(crate) fn snapshot<F: Family>(
     to.service = frontend.service;
     to.generation = service.generation;
     to.affinity_s = range.affinity_s;
+    to.is_kept_local = is_kept_local && !is_internal;
     to.hides_client = range.flags & hiding != 0 && !client.is_host;
     to.verdict = verdict;
     to.range = service.range;
@@ -141,21 +148,48 @@ pub(crate) fn snapshot<F: Family>(
     Ok(())
 }
 
-/// Whether the set of source ranges admits `client`.
-#[inline(always)]
-fn admits<F: Family>(set: u32, client: &F::Address) -> bool {
-    let prefix_len = SET_BITS + 8 * size_of::<F::Address>() as u32;
-    let wanted = Key::new(
-        prefix_len,
-        SourceRange {
-            set,
-            address: *client,
-        },
-    );
-    F::source_ranges().get(&wanted).is_some()
-}
-
 impl Snapshot {
+    /// One yet to be taken.
+    #[inline(always)]
+    pub(crate) fn blank() -> Self {
+        Self {
+            service: 0,
+            generation: 0,
+            affinity_s: 0,
+            source_ranges: 0,
+            hides_client: false,
+            is_kept_local: false,
+            verdict: 0,
+            pad: 0,
+            range: 0,
+            base: 0,
+            window: Window::default(),
+        }
+    }
+
+    /// Whether `client` may use the frontend.
+    ///
+    /// # Errors
+    /// [`Counter::SourceRange`]: it may not.
+    #[inline(always)]
+    pub(crate) fn admit<F: Family>(&self, client: &F::Address) -> Result<(), Counter> {
+        if self.source_ranges == 0 {
+            return Ok(());
+        }
+        let prefix_len = SET_BITS + 8 * size_of::<F::Address>() as u32;
+        let wanted = Key::new(
+            prefix_len,
+            SourceRange {
+                set: self.source_ranges,
+                address: *client,
+            },
+        );
+        match F::source_ranges().get(&wanted) {
+            Some(_) => Ok(()),
+            None => Err(Counter::SourceRange),
+        }
+    }
+
     /// An endpoint of the window: the one that `client` sticks to, else any, uniformly at random.
     ///
     /// # Errors

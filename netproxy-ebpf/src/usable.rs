@@ -5,7 +5,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::bpf_loop;
 use netproxy_common::service::SEGMENTS;
-use netproxy_common::{Endpoint, Flow, Service};
+use netproxy_common::{Endpoint, Service};
 
 use crate::family::Family;
 use crate::maps::{RANGES, SERVICES};
@@ -109,14 +109,23 @@ unsafe extern "C" fn halve<F: Family>(_number: u64, context: *mut c_void) -> i64
     0
 }
 
-/// Whether the endpoint that `flow`, a forward half, goes to still serves, and as of which
-/// generation.
+/// An endpoint that was chosen earlier.
+pub(crate) struct Chosen<A> {
+    /// The service of which it was one.
+    pub(crate) service: u32,
+    /// The service's generation when it was last found to serve.
+    pub(crate) generation: u32,
+    /// Its address and port; the flags do not matter.
+    pub(crate) endpoint: Endpoint<A>,
+}
+
+/// Whether an endpoint still serves; then `generation` becomes the present one.
 ///
 /// Any of the service's endpoints will do, whatever the policy says by now: a change of policy
 /// moves no flow (pkg/proxy/conntrack/cleanup.go in Kubernetes).
 #[inline(never)]
-pub(crate) fn still_serves<F: Family>(flow: &mut Flow<F::Address>) -> bool {
-    let Some(word) = SERVICES.get_ptr(flow.service) else {
+pub(crate) fn still_serves<F: Family>(chosen: &mut Chosen<F::Address>) -> bool {
+    let Some(word) = SERVICES.get_ptr(chosen.service) else {
         return false;
     };
     // SAFETY: a live, aligned word, which user space stores whole.
@@ -124,27 +133,22 @@ pub(crate) fn still_serves<F: Family>(flow: &mut Flow<F::Address>) -> bool {
     if range == 0 {
         return false;
     }
-    let mut endpoint = Endpoint {
-        address: flow.destination,
-        port: flow.destination_port,
-        flags: 0,
-    };
-    flow.generation = generation;
+    chosen.generation = generation;
     find::<F>(
         &Part {
             range,
             first: 0,
             end: u32::MAX,
         },
-        &mut endpoint,
+        &mut chosen.endpoint,
     )
 }
 
-/// Whether the service of `flow` has changed since its endpoint was last found usable.
+/// Whether the service has changed since it had this generation.
 #[inline(always)]
-pub(crate) fn has_changed<A>(flow: &Flow<A>) -> bool {
+pub(crate) fn has_changed(service: u32, generation: u32) -> bool {
     // SAFETY: a live, aligned word, which user space stores whole.
     SERVICES
-        .get_ptr(flow.service)
-        .is_none_or(|word| unsafe { word.read_volatile() }.generation != flow.generation)
+        .get_ptr(service)
+        .is_none_or(|word| unsafe { word.read_volatile() }.generation != generation)
 }

@@ -66,7 +66,8 @@ fn edge_or_whole<F: Family, const L2: usize>(
         is_local: device::is_local_pod::<F, _>(packet, client, is_client_local),
         is_host: false,
     };
-    service::snapshot::<F>(&frontend, asking, client, &mut opening.service)?;
+    service::snapshot(&frontend, asking, &mut opening.service)?;
+    opening.service.admit::<F>(client)?;
     begin(
         &mut opening.flow,
         headers,
@@ -107,7 +108,8 @@ fn host<F: Family, const L2: usize>(
         is_local: true,
         is_host: true,
     };
-    service::snapshot::<F>(&frontend, asking, &headers.key.source, &mut opening.service)?;
+    service::snapshot(&frontend, asking, &mut opening.service)?;
+    opening.service.admit::<F>(&headers.key.source)?;
     begin(
         &mut opening.flow,
         headers,

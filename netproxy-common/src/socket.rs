@@ -1,0 +1,73 @@
+//! What a translated socket asked for and got, kept in its own storage (`SOCKETS`, `TALKS`) for as
+//! long as it lives.
+//!
+//! Addresses are kept in their IPv6 form, IPv4 ones mapped (RFC 4291, section 2.5.5.2): a socket of
+//! IPv6 may reach either family, and one comparison serves both.
+
+use crate::plain_data;
+use crate::{Be16, Ipv4, Ipv6};
+
+/// How many pairs an unconnected datagram socket remembers. Frontends beyond stay on the wire.
+pub const PAIRS: usize = 8;
+
+/// A frontend that a socket asked for, and the endpoint that it reaches instead.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The endpoint's address; unspecified: no pair.
+    pub endpoint: Ipv6,
+    /// The frontend's address.
+    pub frontend: Ipv6,
+    /// The endpoint's port.
+    pub endpoint_port: Be16,
+    /// The frontend's port.
+    pub frontend_port: Be16,
+    /// The service whose frontend it is.
+    pub service: u32,
+    /// The service's generation when the endpoint was last found usable.
+    pub generation: u32,
+}
+
+/// Value of `TALKS`: the pairs of an unconnected datagram socket. No two have the same endpoint, and
+/// no two the same frontend.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Talk {
+    /// In no order; some may be none.
+    pub pairs: [Pair; PAIRS],
+}
+
+plain_data! { Pair => 44, Talk => 352 }
+
+/// Which processes are served at the socket.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SocketScope {
+    /// Every one below the cgroup.
+    #[default]
+    Everyone = 0,
+    /// Those in the host's network namespace.
+    HostOnly = 1,
+}
+
+impl Ipv6 {
+    /// The mapped form of an IPv4 address.
+    #[must_use]
+    #[inline(always)]
+    pub const fn mapped(address: Ipv4) -> Self {
+        let [a, b, c, d] = address.octets;
+        Self::new([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+    }
+}
+
+impl Pair {
+    /// None.
+    pub const NONE: Self = Self {
+        endpoint: Ipv6::new([0; 16]),
+        frontend: Ipv6::new([0; 16]),
+        endpoint_port: Be16::ZERO,
+        frontend_port: Be16::ZERO,
+        service: 0,
+        generation: 0,
+    };
+}

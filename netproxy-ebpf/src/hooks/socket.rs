@@ -1,0 +1,360 @@
+//! Sockets: a process that asks for a frontend is sent straight to an endpoint, and told that it
+//! talks to the frontend.
+//!
+//! What needs the client's address, which a socket does not have yet, what is to be dropped, and
+//! connected datagram sockets, which nobody would turn away from an endpoint that is gone, stay on the
+//! wire for the packet hooks. These programs may be interrupted by packets' on the
+//! same CPU, so they use none of their per-CPU room.
+
+use aya_ebpf::programs::SockAddrContext;
+use netproxy_common::address::Address as _;
+use netproxy_common::protocol::{TCP, UDP};
+use netproxy_common::{AddressFlags, Be16, Counter, Endpoint, FlowKey, LocalClients, Pair, Talk};
+
+use crate::count::count;
+use crate::family::Family;
+use crate::service::{self, Client, Snapshot};
+use crate::socket::{Call, Mapped4, Naming, Plain4, Plain6, is_none};
+use crate::usable::{self, Chosen};
+use crate::{affinity, config};
+
+const ALLOW: i32 = 1;
+const DENY: i32 = 0;
+
+/// Numbers of uapi/asm-generic/errno.h.
+const ETIMEDOUT: i32 = 110;
+const ECONNREFUSED: i32 = 111;
+
+type AddressOf<N> = <<N as Naming>::Family as Family>::Address;
+
+pub(crate) fn connect4(context: &SockAddrContext) -> i32 {
+    connect::<Plain4>(Call::new(context))
+}
+
+pub(crate) fn connect6(context: &SockAddrContext) -> i32 {
+    let call = Call::new(context);
+    if call.is_mapped() {
+        connect::<Mapped4>(call)
+    } else {
+        connect::<Plain6>(call)
+    }
+}
+
+pub(crate) fn sendmsg4(context: &SockAddrContext) -> i32 {
+    sendmsg::<Plain4>(Call::new(context))
+}
+
+/// Mapped addresses come to `sendmsg4` (udpv6_sendmsg in net/ipv6/udp.c).
+pub(crate) fn sendmsg6(context: &SockAddrContext) -> i32 {
+    sendmsg::<Plain6>(Call::new(context))
+}
+
+pub(crate) fn recvmsg4(context: &SockAddrContext) -> i32 {
+    recvmsg::<Plain4>(Call::new(context))
+}
+
+pub(crate) fn recvmsg6(context: &SockAddrContext) -> i32 {
+    let call = Call::new(context);
+    if call.is_mapped() {
+        recvmsg::<Mapped4>(call)
+    } else {
+        recvmsg::<Plain6>(call)
+    }
+}
+
+pub(crate) fn getpeername4(context: &SockAddrContext) -> i32 {
+    getpeername::<Plain4>(Call::new(context))
+}
+
+pub(crate) fn getpeername6(context: &SockAddrContext) -> i32 {
+    let call = Call::new(context);
+    if call.is_mapped() {
+        getpeername::<Mapped4>(call)
+    } else {
+        getpeername::<Plain6>(call)
+    }
+}
+
+#[inline(always)]
+fn connect<N: Naming>(call: Call) -> i32 {
+    let mut pair = Pair::NONE;
+    let answer = match decide::<N>(call, &mut pair, call.protocol() == UDP) {
+        Decision::Translate if call.connect(&mut pair) => {
+            count(Counter::SocketTranslated);
+            N::write(call, &N::from_pair(&pair.endpoint), pair.endpoint_port);
+            return ALLOW;
+        }
+        Decision::Translate | Decision::Leave => leave(),
+        Decision::NotOurs => ALLOW,
+        Decision::Refuse => deny(ECONNREFUSED),
+        Decision::TimeOut => deny(ETIMEDOUT),
+    };
+    // Whatever the socket was connected to before, it is no more.
+    if let Some(connection) = call.connection() {
+        *connection = Pair::NONE;
+    }
+    answer
+}
+
+#[inline(always)]
+fn sendmsg<N: Naming>(call: Call) -> i32 {
+    let mut pair = Pair::NONE;
+    let (asked, port) = (N::to_pair(&N::read(call)), call.port());
+    if let Some(talk) = call.talk() {
+        pair.frontend = asked;
+        pair.frontend_port = port;
+        if is_known::<N>(talk, &mut pair) {
+            N::write(call, &N::from_pair(&pair.endpoint), pair.endpoint_port);
+            return ALLOW;
+        }
+    }
+    match decide::<N>(call, &mut pair, false) {
+        Decision::Translate => {
+            let is_placed = match call.begin_talk() {
+                Some(talk) => place(talk, &pair),
+                None => false,
+            };
+            if !is_placed {
+                return leave();
+            }
+            count(Counter::SocketTranslated);
+            N::write(call, &N::from_pair(&pair.endpoint), pair.endpoint_port);
+            ALLOW
+        }
+        Decision::Leave => leave(),
+        Decision::NotOurs => {
+            // Sent straight to an endpoint: its answers are its own from now on.
+            if let Some(talk) = call.talk() {
+                forget_endpoint(talk, &pair.frontend, port);
+            }
+            ALLOW
+        }
+        Decision::Refuse => deny(ECONNREFUSED),
+        Decision::TimeOut => deny(ETIMEDOUT),
+    }
+}
+
+#[inline(always)]
+fn recvmsg<N: Naming>(call: Call) -> i32 {
+    if let Some(connection) = call.connection()
+        && show_frontend::<N>(call, connection)
+    {
+        return ALLOW;
+    }
+    if let Some(talk) = call.talk() {
+        for pair in &talk.pairs {
+            if show_frontend::<N>(call, pair) {
+                break;
+            }
+        }
+    }
+    ALLOW
+}
+
+#[inline(always)]
+fn getpeername<N: Naming>(call: Call) -> i32 {
+    if let Some(connection) = call.connection() {
+        show_frontend::<N>(call, connection);
+    }
+    ALLOW
+}
+
+/// Names the pair's frontend where the call names its endpoint.
+#[inline(always)]
+fn show_frontend<N: Naming>(call: Call, pair: &Pair) -> bool {
+    if is_none(pair)
+        || pair.endpoint != N::to_pair(&N::read(call))
+        || pair.endpoint_port != call.port()
+    {
+        return false;
+    }
+    N::write(call, &N::from_pair(&pair.frontend), pair.frontend_port);
+    true
+}
+
+#[inline(always)]
+fn leave() -> i32 {
+    count(Counter::SocketLeft);
+    ALLOW
+}
+
+#[inline(always)]
+fn deny(errno: i32) -> i32 {
+    count(Counter::SocketRefused);
+    Call::fail_with(errno);
+    DENY
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+enum Decision {
+    /// It names no frontend.
+    NotOurs,
+    /// It goes to the pair's endpoint.
+    Translate,
+    /// The packet hooks decide.
+    Leave,
+    /// Nobody serves it.
+    Refuse,
+    /// It is to be dropped, and no packet hook would see it.
+    TimeOut,
+}
+
+/// Decides, and writes the pair down. A function of its own for its stack.
+#[inline(never)]
+fn decide<N: Naming>(call: Call, pair: &mut Pair, is_connected_udp: bool) -> Decision {
+    let protocol = call.protocol();
+    let asked = N::read(call);
+    pair.frontend = N::to_pair(&asked);
+    pair.frontend_port = call.port();
+    let is_loopback = asked == N::LOCALHOST && config::has_loopback_node_ports();
+    let address = if is_loopback {
+        AddressFlags {
+            bits: AddressFlags::NODE_PORTS | AddressFlags::NODE,
+        }
+    } else {
+        service::address::<N::Family>(&asked)
+    };
+    if address.bits == 0
+        || address.has(AddressFlags::LEFT_ALONE)
+        || (protocol != TCP && protocol != UDP)
+    {
+        return Decision::NotOurs;
+    }
+    let key = FlowKey {
+        source: <AddressOf<N>>::UNSPECIFIED,
+        destination: asked,
+        source_port: Be16::ZERO,
+        destination_port: pair.frontend_port,
+        protocol,
+        pad: [0; 3],
+    };
+    let Some(frontend) = service::frontend::<N::Family>(&key, address) else {
+        return Decision::NotOurs;
+    };
+    let is_host = call.is_host();
+    if !is_host && (is_loopback || config::is_host_only()) {
+        return Decision::NotOurs;
+    }
+    // What a process asks of its own host crosses no packet hook, and it is seen under that address.
+    let is_own = is_host && address.has(AddressFlags::NODE);
+    if is_connected_udp && !is_own {
+        return Decision::Leave;
+    }
+    let client = is_own.then_some(asked);
+    let mut snapshot = Snapshot::blank();
+    let asking = Client {
+        is_local: true,
+        is_host,
+    };
+    match service::snapshot(&frontend, asking, &mut snapshot) {
+        Ok(()) => choose::<N>(&snapshot, client, is_host, is_loopback, pair),
+        Err(_) => Decision::Leave,
+    }
+}
+
+#[inline(always)]
+fn choose<N: Naming>(
+    service: &Snapshot,
+    client: Option<AddressOf<N>>,
+    is_host: bool,
+    is_loopback: bool,
+    pair: &mut Pair,
+) -> Decision {
+    let needs_client = service.affinity_s != 0
+        || service.source_ranges != 0
+        // Who is a pod of this node is told by its packet.
+        || (service.is_kept_local
+            && !is_host
+            && config::local_clients() != LocalClients::Device as u32);
+    if service.hides_client || (needs_client && client.is_none()) {
+        return Decision::Leave;
+    }
+    let client = client.unwrap_or(<AddressOf<N>>::UNSPECIFIED);
+    let mut endpoint = Endpoint {
+        address: <AddressOf<N>>::UNSPECIFIED,
+        port: Be16::ZERO,
+        flags: 0,
+    };
+    match service.choose::<N::Family>(&client, &mut endpoint) {
+        Ok(()) => {}
+        Err(Counter::NoEndpoint) => return Decision::Refuse,
+        Err(_) if is_loopback => return Decision::TimeOut,
+        Err(_) => return Decision::Leave,
+    }
+    if service.affinity_s != 0 {
+        affinity::remember::<N::Family>(service, &client, &endpoint);
+    }
+    pair.endpoint = N::to_pair(&endpoint.address);
+    pair.endpoint_port = endpoint.port;
+    pair.service = service.service;
+    pair.generation = service.generation;
+    Decision::Translate
+}
+
+/// Whether the talk has a pair for `pair`'s frontend whose endpoint still serves; it is written to
+/// `pair`. One whose endpoint does not is forgotten.
+#[inline(never)]
+fn is_known<N: Naming>(talk: &mut Talk, pair: &mut Pair) -> bool {
+    for known in &mut talk.pairs {
+        if is_none(known)
+            || known.frontend != pair.frontend
+            || known.frontend_port != pair.frontend_port
+        {
+            continue;
+        }
+        if usable::has_changed(known.service, known.generation) {
+            let mut chosen = Chosen {
+                service: known.service,
+                generation: known.generation,
+                endpoint: Endpoint {
+                    address: N::from_pair(&known.endpoint),
+                    port: known.endpoint_port,
+                    flags: 0,
+                },
+            };
+            if !usable::still_serves::<N::Family>(&mut chosen) {
+                known.endpoint = netproxy_common::Ipv6::UNSPECIFIED;
+                count(Counter::EndpointGone);
+                return false;
+            }
+            known.generation = chosen.generation;
+        }
+        pair.endpoint = known.endpoint;
+        pair.endpoint_port = known.endpoint_port;
+        return true;
+    }
+    false
+}
+
+/// Adds a pair; false: there is no room, or another frontend has the same endpoint, and an answer
+/// would not tell which was asked.
+#[inline(never)]
+fn place(talk: &mut Talk, pair: &Pair) -> bool {
+    let mut free = None;
+    for known in &mut talk.pairs {
+        if is_none(known) {
+            free = Some(known);
+        } else if known.endpoint == pair.endpoint && known.endpoint_port == pair.endpoint_port {
+            return false;
+        }
+    }
+    match free {
+        Some(free) => {
+            *free = *pair;
+            true
+        }
+        None => false,
+    }
+}
+
+/// Forgets the pair that has this endpoint.
+#[inline(never)]
+fn forget_endpoint(talk: &mut Talk, endpoint: &netproxy_common::Ipv6, port: Be16) {
+    for known in &mut talk.pairs {
+        if known.endpoint == *endpoint && known.endpoint_port == port {
+            known.endpoint = netproxy_common::Ipv6::UNSPECIFIED;
+        }
+    }
+}
