@@ -25,6 +25,7 @@ mod pins;
 mod ranges;
 mod service_ids;
 mod services;
+mod sockets;
 mod source_ranges;
 mod view;
 
@@ -44,6 +45,7 @@ pub use self::load::SourcePorts;
 pub use self::map_size::{MapSize, MapSizeError};
 pub use self::pins::{Pins, Removed};
 
+pub use self::sockets::SocketOptions;
 pub use self::view::View;
 
 use self::addresses::Addresses;
@@ -65,6 +67,8 @@ pub struct DatapathOptions {
     pub attach: AttachMode,
     /// Which source ports whole flows may use.
     pub ports: SourcePorts,
+    /// Which processes are balanced at the socket; None: none.
+    pub sockets: Option<SocketOptions>,
     /// Sizes of maps that are not to have their default size.
     pub map_sizes: Vec<MapSize>,
 }
@@ -109,7 +113,12 @@ impl Datapath {
         let addresses = Addresses::adopt(&mut loaded, &frontends)?;
         let service_cidrs = Networks::adopt(&mut loaded, ["SERVICE_CIDRS_V4", "SERVICE_CIDRS_V6"])?;
         let pod_cidrs = Networks::adopt(&mut loaded, ["POD_CIDRS_V4", "POD_CIDRS_V6"])?;
-        let devices = Devices::adopt(loaded, &options.pins, options.attach)?;
+        let devices = Devices::adopt(
+            loaded,
+            &options.pins,
+            options.attach,
+            options.sockets.as_ref(),
+        )?;
         Ok(Self {
             services,
             frontends,

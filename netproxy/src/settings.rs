@@ -106,3 +106,15 @@ pub enum Masquerade {
     /// Those of pods asking for cluster IPs, too: `masqueradeAll`.
     All,
 }
+
+/// Which processes are sent to endpoints by their sockets, without any packet to a frontend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum SocketBalancing {
+    /// All of the node.
+    #[default]
+    All,
+    /// Those in the host's network namespace.
+    HostOnly,
+    /// None.
+    Off,
+}

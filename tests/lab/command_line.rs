@@ -155,7 +155,7 @@ fn check_finds_an_attached_node_without_problems() -> Result<()> {
 }
 
 /// What a command prints as JSON.
-fn rows(node: &Node, words: &[&str]) -> Result<Vec<Value>> {
+pub(crate) fn rows(node: &Node, words: &[&str]) -> Result<Vec<Value>> {
     node.netproxy_json(&[words, &["-o", "json"]].concat())
 }
 

@@ -25,3 +25,4 @@ mod restart;
 mod service_cidr;
 mod shape;
 mod shop;
+mod sockets;

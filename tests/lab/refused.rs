@@ -36,7 +36,7 @@ fn are_refused(answers: &Answers, longest_ms: f64) -> Result<()> {
 }
 
 /// Holds that TCP and UDP to these addresses are refused.
-fn is_refused(from: &dyn Place, http: SocketAddr, udp: SocketAddr) -> Result<()> {
+pub(crate) fn is_refused(from: &dyn Place, http: SocketAddr, udp: SocketAddr) -> Result<()> {
     let what = || format!("{} asks {http} and {udp}", from.name());
     let get = Get::new(&url(http.ip(), http.port()))
         .count(2)

@@ -38,7 +38,7 @@ fn no_request_fails_with_filters_on_clsact_either() -> Result<()> {
 
 /// Kills and restarts both agents under connections that are kept and such that are made anew, of
 /// edge flows, whole flows and host flows.
-fn no_request_fails(shop: &Shop) -> Result<()> {
+pub(crate) fn no_request_fails(shop: &Shop) -> Result<()> {
     let (shell, outside, node) = (shop.shell()?, shop.outside()?, shop.node("a")?);
     let [both_v4, both_v6] = shop.both.at_cluster_ips();
     let [through_v4, through_v6] = shop.far.at_node(&node);

@@ -121,6 +121,7 @@ impl World {
             pins: self.pins.clone(),
             attach: AttachMode::Tcx,
             ports: self.ports,
+            sockets: None,
             map_sizes: self.map_sizes.clone(),
         };
         let mut datapath = Datapath::open(&options, self.local_clients)?;

@@ -31,6 +31,7 @@ pub enum Source {
 pub struct AgentOptions {
     source: Source,
     binary: Option<PathBuf>,
+    balances_at_sockets: bool,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
 }
@@ -41,6 +42,7 @@ impl AgentOptions {
         Self {
             source,
             binary: None,
+            balances_at_sockets: false,
             arguments: Vec::new(),
             environment: Vec::new(),
         }
@@ -54,6 +56,13 @@ impl AgentOptions {
     /// An agent with objects from an API server.
     pub fn kubernetes(kubeconfig: impl Into<PathBuf>) -> Self {
         Self::new(Source::Kubernetes(kubeconfig.into()))
+    }
+
+    /// Processes of the node are balanced at their sockets, too. Without this, packets are the only
+    /// way to services.
+    pub fn at_sockets(mut self) -> Self {
+        self.balances_at_sockets = true;
+        self
     }
 
     /// Adds an argument of `netproxy run`.
@@ -183,6 +192,7 @@ fn start(node: &Node, options: &AgentOptions) -> Result<Process> {
     let AgentOptions {
         source,
         binary,
+        balances_at_sockets,
         arguments,
         environment,
     } = options;
@@ -214,6 +224,9 @@ fn start(node: &Node, options: &AgentOptions) -> Result<Process> {
         .arg(node.bpffs())
         .arg("--cgroup")
         .arg(node.cgroup());
+    if !balances_at_sockets && !arguments.iter().any(|word| word == "--socket-balancing") {
+        command.args(["--socket-balancing", "off"]);
+    }
     command
         .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, value)));

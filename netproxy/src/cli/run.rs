@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use self::kube_proxy::KubeProxyArgs;
 use self::own::OwnArgs;
-use self::this_node::{host_name, look_around, source_ports};
+use self::this_node::{host_name, look_around, sockets, source_ports};
 use super::cleanup::clean_up;
 use super::log::{LogArgs, LogWish};
 use super::table::Listing;
@@ -104,6 +104,7 @@ fn options(
         info!(asked_for = kube_proxy.mode, "the proxy mode is always eBPF");
     }
     let node_name = node_name.map_or_else(host_name, Ok)?;
+    let sockets = sockets(&own, settings.node_port_addresses.localhost)?;
     let kubeconfig = kube_proxy.client_connection.kubeconfig;
     let kubeconfig = (!kubeconfig.is_empty()).then(|| PathBuf::from(kubeconfig));
     Ok(AgentOptions {
@@ -114,6 +115,7 @@ fn options(
             pins: Pins::new(bpffs),
             attach: own.attach.unwrap_or_default(),
             ports: source_ports()?,
+            sockets,
             map_sizes: own.map_sizes,
         },
         settings: Settings {

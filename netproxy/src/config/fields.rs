@@ -24,6 +24,11 @@ pub const OWN_FIELDS: &[Field] = &[
         Kind::Text,
         "as `--masquerade`: `needed`, `external` or `all`",
     ),
+    own(
+        "socketBalancing",
+        Kind::Text,
+        "as `--socket-balancing`: `all`, `host-only` or `off`",
+    ),
 ];
 
 const fn own(path: &'static str, kind: Kind, help: &'static str) -> Field {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Check;
 use crate::datapath::{AttachMode, MapSize};
-use crate::settings::Masquerade;
+use crate::settings::{Masquerade, SocketBalancing};
 use crate::source::Source;
 
 /// The document as it is written.
@@ -32,6 +32,8 @@ pub(super) struct NetproxyConfiguration {
     pub(super) cgroup: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) masquerade: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) socket_balancing: Option<String>,
 }
 
 /// What netproxy's own document says.
@@ -53,6 +55,8 @@ pub struct OwnSettings {
     pub cgroup: Option<PathBuf>,
     /// Which clients are hidden.
     pub masquerade: Option<Masquerade>,
+    /// Which processes are balanced at the socket.
+    pub socket_balancing: Option<SocketBalancing>,
 }
 
 impl OwnSettings {
@@ -66,6 +70,7 @@ impl OwnSettings {
             map_sizes,
             cgroup,
             masquerade,
+            socket_balancing,
         } = written;
         Self {
             source: source.and_then(|text| {
@@ -86,6 +91,8 @@ impl OwnSettings {
                 .collect(),
             cgroup,
             masquerade: masquerade.and_then(|text| one_of("masquerade", &text, check)),
+            socket_balancing: socket_balancing
+                .and_then(|text| one_of("socketBalancing", &text, check)),
         }
     }
 }

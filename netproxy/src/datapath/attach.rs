@@ -17,6 +17,7 @@ use netproxy_common::Device;
 use tracing::{debug, info};
 
 use super::load::{Loaded, Programs, is_kernel};
+use super::sockets::{self, SocketOptions};
 use super::{DatapathError, Pins, batch};
 use crate::node::Attachment;
 
@@ -101,6 +102,7 @@ impl Devices {
         mut loaded: Loaded,
         pins: &Pins,
         mode: AttachMode,
+        sockets: Option<&SocketOptions>,
     ) -> Result<Self, DatapathError> {
         let map = loaded.take("DEVICES")?;
         let uses_tcx = match mode {
@@ -113,6 +115,7 @@ impl Devices {
             // What the verifier refuses is to be known before anything changes.
             programs.get(direction.program(true))?;
         }
+        sockets::attach(&mut programs, pins, sockets)?;
         Ok(Self {
             programs,
             map,
@@ -336,7 +339,7 @@ fn unpin(path: PathBuf) -> Result<(), DatapathError> {
 }
 
 /// The error with its causes.
-fn describe(error: &dyn std::error::Error) -> String {
+pub(super) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

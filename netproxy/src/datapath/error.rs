@@ -67,6 +67,19 @@ pub enum DatapathError {
         /// What did not fit.
         object: String,
     },
+    /// A program could not be attached to a cgroup.
+    #[error(
+        "the program {hook} cannot be attached to the cgroup {cgroup}: {reason}; name the root of \
+         the cgroup v2 hierarchy with --cgroup, or go without with --socket-balancing off"
+    )]
+    Socket {
+        /// Which.
+        hook: &'static str,
+        /// Where.
+        cgroup: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// A map could not be read or written.
     #[error("the map {map} cannot be {action}")]
     Map {

@@ -5,13 +5,14 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use aya::maps::{Map, MapData};
-use aya::programs::{ProgramError, SchedClassifier};
+use aya::programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 
-use netproxy_common::LocalClients;
+use netproxy_common::{LocalClients, SocketScope};
 use tracing::debug;
 
+use super::sockets::own_netns_cookie;
 use super::{DatapathError, DatapathOptions, Pins};
 
 /// The compiled programs, as `build.rs` embedded them.
@@ -101,20 +102,28 @@ pub(super) fn load(
     };
     let csum_flag = if is_kernel(6, 16) { CSUM_IPV6 } else { 0 };
     let SourcePorts { low, high } = options.ports;
+    let (scope, has_loopback) = match &options.sockets {
+        Some(sockets) => (sockets.scope, sockets.has_loopback_node_ports),
+        None => (SocketScope::default(), false),
+    };
     let globals = [
         ("FIB_FLAGS", fib_flags),
         ("LOCAL_CLIENTS", local_clients as u32),
+        ("SOCKET_SCOPE", scope as u32),
+        ("LOOPBACK_NODE_PORTS", u32::from(has_loopback)),
         ("PORTS_LOW_FIRST", u32::from(low.0)),
         ("PORTS_LOW_COUNT", u32::from(low.1)),
         ("PORTS_HIGH_FIRST", u32::from(high.0)),
         ("PORTS_HIGH_COUNT", u32::from(high.1)),
         ("PORTS_STRIDE", options.ports.stride()),
     ];
+    let host_netns = own_netns_cookie()?;
     let mut loader = EbpfLoader::new();
     for (name, value) in &globals {
         loader.override_global(name, value, true);
     }
     loader.override_global("CSUM_IPV6_FLAG", &csum_flag, true);
+    loader.override_global("HOST_NETNS", &host_netns, true);
     for size in &options.map_sizes {
         options.pins.warn_of_size(*size);
         loader.map_max_entries(size.map, size.entries);
@@ -180,9 +189,29 @@ impl fmt::Debug for Programs {
 }
 
 impl Programs {
-    /// The program of this name, verified and loaded. Verification takes a good part of a second,
-    /// so a program that no device needs is not loaded.
+    /// The program of this name for devices, verified and loaded. Verification takes a good part of
+    /// a second, so a program that no device needs is not loaded.
     pub(super) fn get(&mut self, name: &str) -> Result<&mut SchedClassifier, DatapathError> {
+        let program: &mut SchedClassifier = self.find(name)?;
+        if program.fd().is_err() {
+            program.load().map_err(|error| not_loaded(name, &error))?;
+        }
+        Ok(program)
+    }
+
+    /// The program of this name for sockets, verified and loaded.
+    pub(super) fn socket(&mut self, name: &str) -> Result<&mut CgroupSockAddr, DatapathError> {
+        let program: &mut CgroupSockAddr = self.find(name)?;
+        if program.fd().is_err() {
+            program.load().map_err(|error| not_loaded(name, &error))?;
+        }
+        Ok(program)
+    }
+
+    fn find<'a, P>(&'a mut self, name: &str) -> Result<P, DatapathError>
+    where
+        P: TryFrom<&'a mut Program, Error = ProgramError>,
+    {
         let program = self
             .ebpf
             .program_mut(name)
@@ -192,13 +221,7 @@ impl Programs {
                 reason: "the compiled programs do not contain it".to_owned(),
                 remedy: "; rebuild with `cargo xtask build`",
             })?;
-        let program: &mut SchedClassifier = program
-            .try_into()
-            .map_err(|error| not_loaded(name, &error))?;
-        if program.fd().is_err() {
-            program.load().map_err(|error| not_loaded(name, &error))?;
-        }
-        Ok(program)
+        program.try_into().map_err(|error| not_loaded(name, &error))
     }
 }
 

@@ -7,7 +7,7 @@ use aya::maps::lpm_trie::Key as LpmKey;
 use aya::maps::{MapError, MapInfo, MapType};
 use netproxy_common::{
     AddressFlags, Affinity, AffinityKey, Device, Endpoint, Flow, FlowKey, Frontend, FrontendKey,
-    Ipv4, Ipv6, Name, Network, Range, SCHEMA_VERSION, Service, SourceRange,
+    Ipv4, Ipv6, Name, Network, Pair, Range, SCHEMA_VERSION, Service, SourceRange, Talk,
 };
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use tracing::warn;
@@ -62,6 +62,8 @@ const SHAPES: &[Shape] = &[
     shape::<AffinityKey<Ipv6>, Affinity<Ipv6>>("AFFINITY_V6", MapType::LruHash),
     shape::<FrontendKey<Ipv4>, u32>("PORT_CURSORS_V4", MapType::LruHash),
     shape::<FrontendKey<Ipv6>, u32>("PORT_CURSORS_V6", MapType::LruHash),
+    shape::<i32, Pair>("SOCKETS", MapType::SkStorage),
+    shape::<i32, Talk>("TALKS", MapType::SkStorage),
     shape::<u32, Device>("DEVICES", MapType::Hash),
     shape::<u32, u64>("COUNTERS", MapType::PerCpuArray),
     shape::<u32, Name>("NAMES", MapType::Hash),
@@ -93,6 +95,12 @@ impl Pins {
     #[must_use]
     pub fn links(&self) -> PathBuf {
         self.directory.join("links")
+    }
+
+    /// The directory of the pinned links of sockets.
+    #[must_use]
+    pub fn sockets(&self) -> PathBuf {
+        self.directory.join("sockets")
     }
 
     /// The names of all pinned maps.

@@ -109,6 +109,7 @@ pub(crate) fn datapath(bpffs: &Path) -> Datapath {
         pins: Pins::new(bpffs),
         attach: AttachMode::Auto,
         ports: SourcePorts::default(),
+        sockets: None,
         map_sizes: Vec::new(),
     };
     Datapath::open(&options, LocalClients::Device).unwrap()

@@ -29,7 +29,7 @@ fn an_agent_is_told_its_nodes_name_bpffs_and_cgroup() -> Result<()> {
             let agent = node.start_agent(&options)?;
             let wanted = format!(
                 "run --node-name a --source manifests:{} --bpffs {bpffs} --cgroup {cgroup} \
-             --masquerade-all debug\n",
+             --socket-balancing off --masquerade-all debug\n",
                 lab.directory().display()
             );
             wait_until("the agent says how it was called", LONGEST, || {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use netproxy::config::OwnSettings;
 use netproxy::datapath::{AttachMode, MapSize};
-use netproxy::settings::Masquerade;
+use netproxy::settings::{Masquerade, SocketBalancing};
 use netproxy::source::Source;
 
 /// What kube-proxy has not.
@@ -44,6 +44,11 @@ pub(super) struct OwnArgs {
     /// through it [default: needed, or all with --masquerade-all]
     #[arg(long, value_enum)]
     masquerade: Option<Masquerade>,
+
+    /// Which processes are sent to endpoints by their sockets, without any packet to a frontend;
+    /// others are served packet by packet [default: all]
+    #[arg(long, value_enum)]
+    socket_balancing: Option<SocketBalancing>,
 }
 
 impl OwnArgs {
@@ -60,6 +65,7 @@ impl OwnArgs {
             map_sizes,
             cgroup,
             masquerade,
+            socket_balancing,
         } = self;
         OwnSettings {
             source: source.or(file.source),
@@ -70,6 +76,7 @@ impl OwnArgs {
             map_sizes: list(map_sizes, file.map_sizes),
             cgroup: cgroup.or(file.cgroup),
             masquerade: masquerade.or(file.masquerade),
+            socket_balancing: socket_balancing.or(file.socket_balancing),
         }
     }
 }

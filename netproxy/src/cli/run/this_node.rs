@@ -5,7 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use netproxy::check::{self, CheckOptions, Level};
-use netproxy::datapath::SourcePorts;
+use netproxy::config::OwnSettings;
+use netproxy::datapath::{SocketOptions, SourcePorts};
+use netproxy::settings::SocketBalancing;
+use netproxy_common::SocketScope;
 use tracing::{error, warn};
 
 /// The API server's default for `--service-node-port-range`.
@@ -41,6 +44,33 @@ pub(super) fn host_name() -> anyhow::Result<String> {
         bail!("the node has no name; name it with --hostname-override");
     }
     Ok(name)
+}
+
+/// Which processes are balanced at the socket, and where their cgroup is.
+pub(super) fn sockets(
+    own: &OwnSettings,
+    has_loopback_node_ports: bool,
+) -> anyhow::Result<Option<SocketOptions>> {
+    let scope = match own.socket_balancing.unwrap_or_default() {
+        SocketBalancing::All => SocketScope::Everyone,
+        SocketBalancing::HostOnly => SocketScope::HostOnly,
+        SocketBalancing::Off => return Ok(None),
+    };
+    let cgroup = match &own.cgroup {
+        Some(cgroup) => cgroup.clone(),
+        None => check::find_cgroup2(Path::new("/proc"))
+            .context("/proc/self/mountinfo cannot be read")?
+            .context(
+                "no cgroup v2 hierarchy is mounted; mount it with `mkdir -p /run/netproxy/cgroup \
+                 && mount -t cgroup2 none /run/netproxy/cgroup`, or go without with \
+                 --socket-balancing off",
+            )?,
+    };
+    Ok(Some(SocketOptions {
+        cgroup,
+        scope,
+        has_loopback_node_ports,
+    }))
 }
 
 /// The ports that hidden clients are told apart by.
