@@ -177,6 +177,10 @@ fn netproxys_own_document_is_read_strictly() {
             r#"masquerade: "never": must be one of needed, external, all"#,
         ),
         (
+            "socketBalancing: never",
+            r#"socketBalancing: "never": must be one of all, host-only, off"#,
+        ),
+        (
             "devices: eth0",
             r#"devices: "eth0": must be a list of texts"#,
         ),
@@ -191,7 +195,7 @@ fn netproxys_own_document_is_read_strictly() {
         (
             "device: [eth0]",
             "device: NetproxyConfiguration has no such field; it has source, server, devices, \
-             excludedDevices, attach, mapSizes, cgroup, masquerade",
+             excludedDevices, attach, mapSizes, cgroup, masquerade, socketBalancing",
         ),
     ] {
         let told = wrong(&format!("{OWN_HEAD}{fields}\n"));
