@@ -5,7 +5,7 @@
 //! IPv6 may reach either family, and one comparison serves both.
 
 use crate::plain_data;
-use crate::{Be16, Ipv4, Ipv6};
+use crate::{Be16, Ipv6};
 
 /// How many pairs an unconnected datagram socket remembers. Frontends beyond stay on the wire.
 pub const PAIRS: usize = 8;
@@ -48,16 +48,6 @@ pub enum SocketScope {
     Everyone = 0,
     /// Those in the host's network namespace.
     HostOnly = 1,
-}
-
-impl Ipv6 {
-    /// The mapped form of an IPv4 address.
-    #[must_use]
-    #[inline(always)]
-    pub const fn mapped(address: Ipv4) -> Self {
-        let [a, b, c, d] = address.octets;
-        Self::new([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
-    }
 }
 
 impl Pair {

@@ -27,6 +27,7 @@ mod service_ids;
 mod services;
 mod sockets;
 mod source_ranges;
+mod syscall;
 mod view;
 
 use std::collections::BTreeSet;

@@ -9,7 +9,9 @@
 use aya_ebpf::programs::SockAddrContext;
 use netproxy_common::address::Address as _;
 use netproxy_common::protocol::{TCP, UDP};
-use netproxy_common::{AddressFlags, Be16, Counter, Endpoint, FlowKey, LocalClients, Pair, Talk};
+use netproxy_common::{
+    AddressFlags, Be16, Counter, Endpoint, FlowKey, Ipv6, LocalClients, Pair, Talk,
+};
 
 use crate::count::count;
 use crate::family::Family;
@@ -100,7 +102,8 @@ fn connect<N: Naming>(call: Call) -> i32 {
 fn sendmsg<N: Naming>(call: Call) -> i32 {
     let mut pair = Pair::NONE;
     let (asked, port) = (N::to_pair(&N::read(call)), call.port());
-    if let Some(talk) = call.talk() {
+    let mut talk = call.talk();
+    if let Some(talk) = &mut talk {
         pair.frontend = asked;
         pair.frontend_port = port;
         if is_known::<N>(talk, &mut pair) {
@@ -124,7 +127,7 @@ fn sendmsg<N: Naming>(call: Call) -> i32 {
         Decision::Leave => leave(),
         Decision::NotOurs => {
             // Sent straight to an endpoint: its answers are its own from now on.
-            if let Some(talk) = call.talk() {
+            if let Some(talk) = talk {
                 forget_endpoint(talk, &pair.frontend, port);
             }
             ALLOW
@@ -315,7 +318,7 @@ fn is_known<N: Naming>(talk: &mut Talk, pair: &mut Pair) -> bool {
                 },
             };
             if !usable::still_serves::<N::Family>(&mut chosen) {
-                known.endpoint = netproxy_common::Ipv6::UNSPECIFIED;
+                known.endpoint = Ipv6::UNSPECIFIED;
                 count(Counter::EndpointGone);
                 return false;
             }
@@ -351,10 +354,10 @@ fn place(talk: &mut Talk, pair: &Pair) -> bool {
 
 /// Forgets the pair that has this endpoint.
 #[inline(never)]
-fn forget_endpoint(talk: &mut Talk, endpoint: &netproxy_common::Ipv6, port: Be16) {
+fn forget_endpoint(talk: &mut Talk, endpoint: &Ipv6, port: Be16) {
     for known in &mut talk.pairs {
         if known.endpoint == *endpoint && known.endpoint_port == port {
-            known.endpoint = netproxy_common::Ipv6::UNSPECIFIED;
+            known.endpoint = Ipv6::UNSPECIFIED;
         }
     }
 }

@@ -16,6 +16,7 @@ use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 use netproxy_common::Device;
 use tracing::{debug, info};
 
+use super::error::describe;
 use super::load::{Loaded, Programs, is_kernel};
 use super::sockets::{self, SocketOptions};
 use super::{DatapathError, Pins, batch};
@@ -336,15 +337,4 @@ fn unpin(path: PathBuf) -> Result<(), DatapathError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(DatapathError::file(path, "cannot be removed")(error)),
     }
-}
-
-/// The error with its causes.
-pub(super) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

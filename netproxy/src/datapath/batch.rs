@@ -6,6 +6,8 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use aya::maps::MapData;
 use bytemuck::{Pod, Zeroable};
 
+use super::syscall::bpf;
+
 /// `bpf(2)` commands of uapi/linux/bpf.h.
 const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
 const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
@@ -121,19 +123,7 @@ fn attributes(map: &MapData) -> Attributes {
 fn call(command: libc::c_long, attributes: &mut Attributes) -> io::Result<()> {
     // SAFETY: the pointers in `attributes` come from live vectors of at least `count` elements of
     // the map's own key and value sizes, which the pinned shapes were checked against.
-    let outcome = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_mut(attributes),
-            size_of::<Attributes>(),
-        )
-    };
-    if outcome < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    unsafe { bpf(command, attributes) }.map(drop)
 }
 
 /// The value of one key; None: not there.
@@ -149,7 +139,7 @@ pub(super) fn look_up<K: Pod, V: Pod>(map: &MapData, key: &K) -> io::Result<Opti
     }
     const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
     let mut value = V::zeroed();
-    let element = Element {
+    let mut element = Element {
         map_fd: u64::from(attributes(map).map_fd),
         key: std::ptr::from_ref(key) as u64,
         value: std::ptr::from_mut(&mut value) as u64,
@@ -157,19 +147,9 @@ pub(super) fn look_up<K: Pod, V: Pod>(map: &MapData, key: &K) -> io::Result<Opti
     };
     // SAFETY: key and value live on the stack and have the map's own sizes, which the pinned
     // shapes were checked against.
-    let outcome = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            BPF_MAP_LOOKUP_ELEM,
-            std::ptr::from_ref(&element),
-            size_of::<Element>(),
-        )
-    };
-    if outcome >= 0 {
-        return Ok(Some(value));
-    }
-    match io::Error::last_os_error() {
-        error if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
-        error => Err(error),
+    match unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut element) } {
+        Ok(_) => Ok(Some(value)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
     }
 }

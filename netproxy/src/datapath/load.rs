@@ -12,6 +12,7 @@ use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use netproxy_common::{LocalClients, SocketScope};
 use tracing::debug;
 
+use super::error::describe;
 use super::sockets::own_netns_cookie;
 use super::{DatapathError, DatapathOptions, Pins};
 
@@ -262,16 +263,10 @@ fn refused(error: &EbpfError) -> DatapathError {
     } else {
         "programs"
     };
-    let mut reason = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        reason = format!("{reason}: {cause}");
-        source = cause.source();
-    }
     DatapathError::Load {
         what,
         name: "of netproxy".to_owned(),
-        reason,
+        reason: describe(error),
         remedy: "; netproxy needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: \
                  `netproxy check` tells what is missing",
     }

@@ -16,7 +16,9 @@ use bytemuck::{Pod, Zeroable};
 use netproxy_common::SocketScope;
 use tracing::{debug, info};
 
+use super::error::describe;
 use super::load::Programs;
+use super::syscall::bpf;
 use super::{DatapathError, Pins};
 
 /// Which processes are balanced at the socket.
@@ -104,7 +106,7 @@ impl Cgroup {
 
 /// Replaces the program of the pinned link, or makes a link and pins it.
 fn hook(program: &mut CgroupSockAddr, cgroup: &Cgroup, pin: &Path) -> Result<(), String> {
-    let text = |error: &dyn std::error::Error| super::attach::describe(error);
+    let text = |error: &dyn std::error::Error| describe(error);
     if let Some(link) = open_pin(pin).map_err(|error| text(&error))? {
         if cgroup_of(link.as_fd()).is_ok_and(|id| id == cgroup.id) {
             let program = program.fd().map_err(|error| text(&error))?.as_fd();
@@ -174,7 +176,8 @@ fn open_pin(pin: &Path) -> io::Result<Option<OwnedFd>> {
         path: path.as_ptr() as u64,
         ..Path64::zeroed()
     };
-    match call(BPF_OBJ_GET, &mut ask) {
+    // SAFETY: the path outlives the call.
+    match unsafe { bpf(BPF_OBJ_GET, &mut ask) } {
         // SAFETY: the kernel has just handed the descriptor to us.
         Ok(fd) => Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) })),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -189,7 +192,8 @@ fn cgroup_of(link: BorrowedFd<'_>) -> io::Result<u64> {
         length: u32::try_from(size_of::<LinkInfo>()).unwrap_or(0),
         info: (&raw mut info) as u64,
     };
-    call(BPF_OBJ_GET_INFO_BY_FD, &mut ask)?;
+    // SAFETY: the kernel writes no more than the length given of `info`, which outlives the call.
+    unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut ask) }?;
     Ok(info.cgroup)
 }
 
@@ -199,28 +203,12 @@ fn replace(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
         new_program_fd: number(program),
         ..Update::zeroed()
     };
-    call(BPF_LINK_UPDATE, &mut update).map(drop)
+    // SAFETY: no pointers.
+    unsafe { bpf(BPF_LINK_UPDATE, &mut update) }.map(drop)
 }
 
 fn number(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd().unsigned_abs()
-}
-
-fn call<T: Pod>(command: libc::c_long, attributes: &mut T) -> io::Result<i32> {
-    // SAFETY: the attributes are plain data of the size given; what they point to outlives the call.
-    let answer = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_mut(attributes),
-            size_of::<T>(),
-        )
-    };
-    if answer < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        i32::try_from(answer).map_err(io::Error::other)
-    }
 }
 
 /// The cookie of this process's network namespace, by which the programs tell the host's processes.
