@@ -14,14 +14,16 @@ use crate::count::count;
 use crate::family::Family;
 use crate::maps::Half;
 use crate::packet::{ACK, FIN, Headers, RST, SYN};
+use crate::separate::separate;
 use crate::service;
 use crate::usable::{self, Chosen};
 
-/// Why a flow could not be opened.
+/// Why a flow could not be opened; zero stands for none.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub(crate) enum OpenError {
     /// Another flow answers in the same tuple.
-    Taken,
+    Taken = 1,
     /// Another packet of the same client has opened the flow meanwhile.
     Exists,
     /// The table refuses.
@@ -96,7 +98,7 @@ fn find<F: Family>(key: &FlowKey<F::Address>) -> Option<Flow<F::Address>> {
     // SAFETY: the entry is copied at once. A recycled slot yields another flow's translation only
     // if it was removed between lookup and copy, which the next packet corrects.
     let flow = unsafe { *flow };
-    if flow.deadline_s >= now_s() || is_alive::<F>(key) {
+    if flow.deadline_s >= now_s() || is_alive::<F>(key) != 0 {
         Some(flow)
     } else {
         forget::<F>(key, &flow);
@@ -105,41 +107,51 @@ fn find<F: Family>(key: &FlowKey<F::Address>) -> Option<Flow<F::Address>> {
 }
 
 /// Opens the flow whose forward half is `flow` under `key`: both halves, or none.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn open<F: Family>(
     key: &FlowKey<F::Address>,
     flow: &Flow<F::Address>,
 ) -> Result<(), OpenError> {
+    match insert::<F>(key, flow) {
+        0 => Ok(()),
+        error if error == OpenError::Taken as u32 => Err(OpenError::Taken),
+        error if error == OpenError::Exists as u32 => Err(OpenError::Exists),
+        _ => Err(OpenError::Full),
+    }
+}
+
+#[inline(always)]
+fn insert_both<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> u32 {
     if !vacate::<F>(&flow.partner_key(key)) {
-        return Err(OpenError::Taken);
+        return OpenError::Taken as u32;
     }
     let Some(reply) = partner::<F>(key, flow) else {
-        return Err(OpenError::Full);
+        return OpenError::Full as u32;
     };
     if let Err(refused) = F::pending().insert(&reply.key, &reply.flow, u64::from(BPF_NOEXIST)) {
-        return Err(if refused == EEXIST {
-            OpenError::Taken
+        return if refused == EEXIST {
+            OpenError::Taken as u32
         } else {
-            OpenError::Full
-        });
+            OpenError::Full as u32
+        };
     }
     // Pending first, then a look in assured: a promotion inserts there before it deletes here.
     if F::assured().get_ptr(&reply.key).is_some() {
         let _ = F::pending().remove(&reply.key);
-        return Err(OpenError::Taken);
+        return OpenError::Taken as u32;
     }
     match F::pending().insert(key, flow, u64::from(BPF_NOEXIST)) {
         Ok(()) => {
             count(Counter::NewFlow);
-            Ok(())
+            0
         }
         Err(refused) => {
             let _ = F::pending().remove(&reply.key);
-            Err(if refused == EEXIST {
-                OpenError::Exists
+            if refused == EEXIST {
+                OpenError::Exists as u32
             } else {
-                OpenError::Full
-            })
+                OpenError::Full as u32
+            }
         }
     }
 }
@@ -151,7 +163,7 @@ fn vacate<F: Family>(key: &FlowKey<F::Address>) -> bool {
     let Some(flow) = pointer::<F>(key) else {
         return true;
     };
-    if is_alive::<F>(key) {
+    if is_alive::<F>(key) != 0 {
         return false;
     }
     // SAFETY: a live map value, which `forget` reads before it removes anything.
@@ -159,15 +171,32 @@ fn vacate<F: Family>(key: &FlowKey<F::Address>) -> bool {
     true
 }
 
-/// Forgets the flow of which `flow` under `key` is a half.
-#[inline(never)]
-fn forget<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) {
+separate! {
+    /// As `open`; zero, or an `OpenError`.
+    fn insert(ref key: FlowKey, ref flow: Flow) = insert_both as open_flow_v4, open_flow_v6;
+    /// Forgets the flow of which `flow` under `key` is a half.
+    fn forget(ref key: FlowKey, ref flow: Flow)
+        = remove as forget_flow_v4, forget_flow_v6;
+    /// Whether the flow of which a half is under `key` is alive, one of its halves is; zero: it is not.
+    fn is_alive(ref key: FlowKey) = lives as is_flow_alive_v4, is_flow_alive_v6;
+    /// An opening flow becomes assured when the client answers the endpoint: then a flood from
+    /// spoofed sources cannot fill the tier that nothing evicts.
+    fn note_opening(ref key: FlowKey, mut flow: Flow; tcp_flags)
+        = go_on_opening as note_opening_v4, note_opening_v6;
+    /// A FIN or RST on an established flow: it closes once both sides have sent FIN, or one RST.
+    fn note_close(ref key: FlowKey, mut flow: Flow; tcp_flags)
+        = go_on_closing as note_close_v4, note_close_v6;
+}
+
+#[inline(always)]
+fn remove<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> u32 {
     if let Some(partner) = partner::<F>(key, flow) {
         let _ = F::pending().remove(&partner.key);
         let _ = F::assured().remove(&partner.key);
     }
     let _ = F::pending().remove(key);
     let _ = F::assured().remove(key);
+    0
 }
 
 /// Takes note of a packet that matched `flow` (a copy) under `key`: keeps it alive, and moves it
@@ -181,7 +210,7 @@ pub(crate) fn note<F: Family>(
     if flow.state == FlowState::Established as u8 {
         let deadline_s = now_s() + FlowState::Established.lifetime_s(key.protocol);
         if tcp_flags & (FIN | RST) != 0 && !flow.has(FlowFlags::CLOSED) {
-            note_close::<F>(key, flow, tcp_flags);
+            note_close::<F>(key, flow, u32::from(tcp_flags));
         } else if flow.deadline_s != deadline_s
             && let Some(entry) = pointer::<F>(key)
         {
@@ -190,7 +219,7 @@ pub(crate) fn note<F: Family>(
             unsafe { (&raw mut (*entry).deadline_s).write_volatile(deadline_s) };
         }
     } else if flow.state == FlowState::Opening as u8 {
-        note_opening::<F>(key, flow, tcp_flags);
+        note_opening::<F>(key, flow, u32::from(tcp_flags));
     }
 }
 
@@ -233,33 +262,36 @@ fn partner<F: Family>(
     Some(half)
 }
 
-/// Whether the flow of which a half is under `key` is alive: one of its halves is.
-#[inline(never)]
-fn is_alive<F: Family>(key: &FlowKey<F::Address>) -> bool {
+#[inline(always)]
+fn lives<F: Family>(key: &FlowKey<F::Address>) -> u32 {
     let Some(flow) = pointer::<F>(key) else {
-        return false;
+        return 0;
     };
     let now_s = now_s();
     // SAFETY: live map values, as in `find`.
     unsafe {
         if (*flow).deadline_s >= now_s {
-            return true;
+            return 1;
         }
         let partner_key = (*flow).partner_key(key);
-        pointer::<F>(&partner_key).is_some_and(|partner| (*partner).deadline_s >= now_s)
+        let partner = pointer::<F>(&partner_key);
+        u32::from(partner.is_some_and(|partner| (*partner).deadline_s >= now_s))
     }
 }
 
-/// An opening flow becomes assured when the client answers the endpoint: then a flood from
-/// spoofed sources cannot fill the tier that nothing evicts.
-#[inline(never)]
-fn note_opening<F: Family>(key: &FlowKey<F::Address>, flow: &mut Flow<F::Address>, tcp_flags: u8) {
+#[inline(always)]
+fn go_on_opening<F: Family>(
+    key: &FlowKey<F::Address>,
+    flow: &mut Flow<F::Address>,
+    tcp_flags: u32,
+) -> u32 {
+    let tcp_flags = tcp_flags as u8;
     let Some(partner) = partner::<F>(key, flow) else {
-        return;
+        return 0;
     };
     if tcp_flags & RST != 0 {
         close::<F>(key, flow, partner);
-        return;
+        return 0;
     }
     let other = F::pending().get_ptr(&partner.key);
     let answers = key.protocol != TCP || tcp_flags & (SYN | ACK) == ACK;
@@ -269,7 +301,7 @@ fn note_opening<F: Family>(key: &FlowKey<F::Address>, flow: &mut Flow<F::Address
         && other.is_some_and(|other| unsafe { (*other).has(FlowFlags::SEEN) })
     {
         promote::<F>(key, flow, partner);
-        return;
+        return 0;
     }
     if other.is_none() {
         // The LRU took the other half.
@@ -283,6 +315,7 @@ fn note_opening<F: Family>(key: &FlowKey<F::Address>, flow: &mut Flow<F::Address
             (&raw mut (*entry).flags).write_volatile(flow.flags | FlowFlags::SEEN);
         }
     }
+    0
 }
 
 /// Moves both halves to the assured tier; inserts before it deletes.
@@ -316,13 +349,16 @@ fn promote<F: Family>(
     let _ = F::pending().insert(key, &*flow, u64::from(BPF_ANY));
 }
 
-/// A FIN or RST on an established flow: it closes once both sides have sent FIN, or one RST.
-#[inline(never)]
-fn note_close<F: Family>(key: &FlowKey<F::Address>, flow: &mut Flow<F::Address>, tcp_flags: u8) {
+#[inline(always)]
+fn go_on_closing<F: Family>(
+    key: &FlowKey<F::Address>,
+    flow: &mut Flow<F::Address>,
+    tcp_flags: u32,
+) -> u32 {
     let Some(partner) = partner::<F>(key, flow) else {
-        return;
+        return 0;
     };
-    let is_over = tcp_flags & RST != 0
+    let is_over = tcp_flags as u8 & RST != 0
         // SAFETY: a live map value.
         || pointer::<F>(&partner.key).is_none_or(|other| unsafe { (*other).has(FlowFlags::CLOSED) });
     if is_over {
@@ -331,6 +367,7 @@ fn note_close<F: Family>(key: &FlowKey<F::Address>, flow: &mut Flow<F::Address>,
         // SAFETY: as in `note`.
         unsafe { (&raw mut (*entry).flags).write_volatile(flow.flags | FlowFlags::CLOSED) };
     }
+    0
 }
 
 /// Moves both halves to the LRU tier, where they wait out stray segments.

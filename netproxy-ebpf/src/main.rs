@@ -23,6 +23,7 @@ mod packet;
 mod ports;
 mod refuse;
 mod route;
+mod separate;
 mod service;
 mod socket;
 mod usable;

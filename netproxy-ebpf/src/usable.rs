@@ -9,6 +9,7 @@ use netproxy_common::{Endpoint, Service};
 
 use crate::family::Family;
 use crate::maps::{RANGES, SERVICES};
+use crate::separate::separate;
 
 /// Halvings that leave one endpoint of as many as `ENDPOINTS_*` can be made to hold.
 const MOST_STEPS: u32 = 24;
@@ -25,10 +26,26 @@ pub(crate) struct Part {
 }
 
 /// Looks for `endpoint`'s address and port in `part`; found, the rest of `endpoint` is filled in.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn find<F: Family>(part: &Part, endpoint: &mut Endpoint<F::Address>) -> bool {
-    let Some(range) = RANGES.get_ptr(part.range) else {
-        return false;
+    find_in::<F>(endpoint, part.range, part.first, part.end) != 0
+}
+
+separate! {
+    /// As `find`; zero: it is not there.
+    fn find_in(mut endpoint: Endpoint; range, first, end)
+        = search as find_endpoint_v4, find_endpoint_v6;
+}
+
+#[inline(always)]
+fn search<F: Family>(
+    endpoint: &mut Endpoint<F::Address>,
+    range: u32,
+    mut first: u32,
+    part_end: u32,
+) -> u32 {
+    let Some(range) = RANGES.get_ptr(range) else {
+        return 0;
     };
     // SAFETY: a live value that user space does not reuse before a grace period has passed.
     let range = unsafe { &*range };
@@ -38,24 +55,23 @@ pub(crate) fn find<F: Family>(part: &Part, endpoint: &mut Endpoint<F::Address>) 
         high: 0,
         is_found: false,
     };
-    let mut first = part.first;
     for segment in 0..SEGMENTS {
         let segment_end = range.segment_ends[segment];
-        let end = if segment_end < part.end {
+        let end = if segment_end < part_end {
             segment_end
         } else {
-            part.end
+            part_end
         };
         if first < end {
             search.low = range.base.wrapping_add(first);
             search.high = range.base.wrapping_add(end);
             if search.run() {
-                return true;
+                return 1;
             }
             first = end;
         }
     }
-    false
+    0
 }
 
 /// A binary search in one segment.

@@ -1,0 +1,74 @@
+//! Functions that the verifier walks by themselves, once, and not anew from every call: the kernel's
+//! global functions (`do_check_subprogs` in kernel/bpf/verifier.c). Walked at each call, the flow table
+//! alone would be most of what a hook costs to load.
+//!
+//! Such a function must be exported by name, is given pointers to initialised memory, each of which
+//! it must take for absent, and yields a number of which the verifier knows nothing.
+
+/// Makes `name<F>(references, numbers) -> u32` for both families, which runs `body<F>` exported under
+/// a name for each. `ref key: FlowKey` stands for `key: &FlowKey<F::Address>`, `mut` for `&mut`.
+macro_rules! separate {
+    ($(
+        $(#[$doc:meta])*
+        $visibility:vis fn $name:ident($($access:ident $pointer:ident: $type:ident),+ $(; $($number:ident),+)?)
+            = $body:ident as $v4:ident, $v6:ident;
+    )+) => {$(
+        $(#[$doc])*
+        #[inline(always)]
+        $visibility fn $name<F: $crate::family::Family>(
+            $($pointer: $crate::separate::reference!($access $type<F::Address>),)+
+            $($($number: u32,)+)?
+        ) -> u32 {
+            $(let $pointer = core::ptr::from_ref($pointer).cast_mut();)+
+            if F::AF == <$crate::family::V4 as $crate::family::Family>::AF {
+                $v4($($pointer.cast(),)+ $($($number,)+)?)
+            } else {
+                $v6($($pointer.cast(),)+ $($($number,)+)?)
+            }
+        }
+
+        $crate::separate::exported! {
+            $v4: $crate::family::V4, netproxy_common::Ipv4, $body,
+            [$($access $pointer: $type),+], [$($($number),+)?]
+        }
+        $crate::separate::exported! {
+            $v6: $crate::family::V6, netproxy_common::Ipv6, $body,
+            [$($access $pointer: $type),+], [$($($number),+)?]
+        }
+    )+};
+}
+
+macro_rules! exported {
+    ($name:ident: $family:ty, $address:ty, $body:ident,
+     [$($access:ident $pointer:ident: $type:ident),+], [$($number:ident),*]) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn $name($($pointer: *mut $type<$address>,)+ $($number: u32,)*) -> u32 {
+            // SAFETY: the verifier checks at each call that they point to as much memory as their
+            // types need; `separate` takes them by reference, and each is used as it was taken.
+            match unsafe { ($($crate::separate::borrow!($access $pointer),)+) } {
+                ($(Some($pointer),)+) => $body::<$family>($($pointer,)+ $($number,)*),
+                _ => 0,
+            }
+        }
+    };
+}
+
+macro_rules! reference {
+    (ref $type:ty) => {
+        &$type
+    };
+    (mut $type:ty) => {
+        &mut $type
+    };
+}
+
+macro_rules! borrow {
+    (ref $pointer:ident) => {
+        $pointer.as_ref()
+    };
+    (mut $pointer:ident) => {
+        $pointer.as_mut()
+    };
+}
+
+pub(crate) use {borrow, exported, reference, separate};
