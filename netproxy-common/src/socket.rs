@@ -28,6 +28,30 @@ pub struct Pair {
     pub generation: u32,
 }
 
+/// Value of `SOCKETS`: what a connected socket asked for and got.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The two ends.
+    pub pair: Pair,
+    /// The socket's protocol.
+    pub protocol: u8,
+    /// Unused, zero.
+    pub pad: [u8; 3],
+    /// The cookie of the network namespace that it was made in (`SO_NETNS_COOKIE`).
+    pub netns: u64,
+}
+
+/// What the iterator over `SOCKETS` tells of a socket whose endpoint no longer serves.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StaleSocket {
+    /// What it is connected to; `pair.service` is the service whose frontend it asked for by now.
+    pub connection: Connection,
+    /// The socket's cookie (`SO_COOKIE`).
+    pub cookie: u64,
+}
+
 /// Value of `TALKS`: the pairs of an unconnected datagram socket. No two have the same endpoint, and
 /// no two the same frontend.
 #[repr(C)]
@@ -37,7 +61,7 @@ pub struct Talk {
     pub pairs: [Pair; PAIRS],
 }
 
-plain_data! { Pair => 44, Talk => 352 }
+plain_data! { Pair => 44, Connection => 56, StaleSocket => 64, Talk => 352 }
 
 /// Which processes are served at the socket.
 #[repr(u32)]
@@ -48,6 +72,16 @@ pub enum SocketScope {
     Everyone = 0,
     /// Those in the host's network namespace.
     HostOnly = 1,
+}
+
+impl Connection {
+    /// None.
+    pub const NONE: Self = Self {
+        pair: Pair::NONE,
+        protocol: 0,
+        pad: [0; 3],
+        netns: 0,
+    };
 }
 
 impl Pair {

@@ -29,6 +29,14 @@ static SOCKET_SCOPE: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static LOOPBACK_NODE_PORTS: Global<u32> = Global::new(0);
 
+/// Whether somebody ends connected UDP sockets whose endpoint is gone.
+#[unsafe(no_mangle)]
+static TERMINATES_UDP: Global<u32> = Global::new(0);
+
+/// Whether somebody ends TCP connections whose endpoint is gone.
+#[unsafe(no_mangle)]
+static TERMINATES_TCP: Global<u32> = Global::new(0);
+
 /// The source ports of whole flows: two runs of ports, walked as one cycle.
 #[unsafe(no_mangle)]
 static PORTS_LOW_FIRST: Global<u32> = Global::new(10_240);
@@ -73,6 +81,16 @@ pub(crate) fn is_host_only() -> bool {
 #[inline(always)]
 pub(crate) fn has_loopback_node_ports() -> bool {
     LOOPBACK_NODE_PORTS.load() != 0
+}
+
+#[inline(always)]
+pub(crate) fn terminates_udp() -> bool {
+    TERMINATES_UDP.load() != 0
+}
+
+#[inline(always)]
+pub(crate) fn terminates_tcp() -> bool {
+    TERMINATES_TCP.load() != 0
 }
 
 /// Number of source ports.

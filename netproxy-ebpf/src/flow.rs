@@ -58,9 +58,8 @@ pub(crate) fn of_packet<F: Family>(headers: &Headers<F>) -> Option<Flow<F::Addre
     Some(flow)
 }
 
-/// Whether the endpoint of the half under `key` still serves who asks there, be it for another service
-/// than before (a port of another name, a Service made anew). Then it is not looked for again before
-/// the next change.
+/// Whether the endpoint of the half under `key` still serves who asks there. Then it is not looked for
+/// again before the next change.
 #[inline(never)]
 fn is_renewed<F: Family>(key: &FlowKey<F::Address>, flow: &mut Flow<F::Address>) -> bool {
     let mut chosen = Chosen {
@@ -72,9 +71,8 @@ fn is_renewed<F: Family>(key: &FlowKey<F::Address>, flow: &mut Flow<F::Address>)
             flags: 0,
         },
     };
-    let still_serves = usable::still_serves::<F>(&mut chosen)
-        || (service::hand_over::<F>(key, &mut chosen) && usable::still_serves::<F>(&mut chosen));
-    if !still_serves {
+    let address = service::address::<F>(&key.destination);
+    if !service::still_serves::<F>(key, address, &mut chosen) {
         return false;
     }
     flow.service = chosen.service;

@@ -4,6 +4,7 @@ mod egress;
 mod ingress;
 mod open;
 pub(crate) mod socket;
+pub(crate) mod stale;
 pub(crate) mod tc;
 mod translate;
 

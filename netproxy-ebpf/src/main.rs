@@ -57,6 +57,14 @@ fn tc_egress_l3(context: TcContext) -> i32 {
     hooks::tc::egress::<NO_LINK_LAYER>(context)
 }
 
+/// A socket that was sent to an endpoint, one of all there are.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+extern "C" fn stale_sockets(context: *const hooks::stale::Visit) -> i32 {
+    hooks::stale::visit(context);
+    0
+}
+
 /// The kernel's GPL-only helpers need it.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "license")]

@@ -5,8 +5,8 @@ use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkSto
 use aya_ebpf::macros::btf_map;
 use netproxy_common::network::NETWORKS;
 use netproxy_common::{
-    AddressFlags, Affinity, AffinityKey, Device, Endpoint, Flow, FlowKey, Frontend, FrontendKey,
-    Ipv4, Ipv6, Name, Network, Pair, Range, Service, SourceRange, Talk,
+    AddressFlags, Affinity, AffinityKey, Connection, Device, Endpoint, Flow, FlowKey, Frontend,
+    FrontendKey, Ipv4, Ipv6, Name, Network, Range, Service, SourceRange, Talk,
 };
 
 use crate::service::Snapshot;
@@ -135,7 +135,7 @@ pub(crate) static REFUSALS: PerCpuArray<u64, 1> = PerCpuArray::new();
 
 /// What a connected socket asked for and got.
 #[btf_map]
-pub(crate) static SOCKETS: SkStorage<Pair> = SkStorage::new();
+pub(crate) static SOCKETS: SkStorage<Connection> = SkStorage::new();
 /// What an unconnected datagram socket asked for and got.
 #[btf_map]
 pub(crate) static TALKS: SkStorage<Talk> = SkStorage::new();

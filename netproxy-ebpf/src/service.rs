@@ -13,7 +13,7 @@ use netproxy_common::{
 use crate::affinity;
 use crate::family::Family;
 use crate::maps::{RANGES, SERVICES};
-use crate::usable::{Chosen, Part};
+use crate::usable::{self, Chosen, Part};
 
 /// A service port as one packet sees it: read once, hence consistent.
 #[repr(C)]
@@ -74,14 +74,27 @@ pub(crate) fn frontend<F: Family>(
     None
 }
 
+/// Whether an endpoint that was chosen for the destination of `key` still serves who asks there, be it
+/// for another service than before (a port of another name, a Service made anew). `address` is what the
+/// destination's address means here.
+#[inline(always)]
+pub(crate) fn still_serves<F: Family>(
+    key: &FlowKey<F::Address>,
+    address: AddressFlags,
+    chosen: &mut Chosen<F::Address>,
+) -> bool {
+    usable::still_serves::<F>(chosen)
+        || (hand_over::<F>(key, address, chosen) && usable::still_serves::<F>(chosen))
+}
+
 /// Makes `chosen` one of the service whose frontend the destination of `key` is by now; false: there is
 /// none, or it is the same.
 #[inline(never)]
-pub(crate) fn hand_over<F: Family>(
+fn hand_over<F: Family>(
     key: &FlowKey<F::Address>,
+    address: AddressFlags,
     chosen: &mut Chosen<F::Address>,
 ) -> bool {
-    let address = address::<F>(&key.destination);
     let Some(frontend) = frontend::<F>(key, address) else {
         return false;
     };

@@ -5,7 +5,7 @@ use aya_ebpf::bindings::bpf_sock_addr;
 use aya_ebpf::helpers::{bpf_get_netns_cookie, bpf_set_retval};
 use aya_ebpf::programs::SockAddrContext;
 use netproxy_common::address::Address as _;
-use netproxy_common::{Be16, Ipv4, Ipv6, Pair, Talk};
+use netproxy_common::{Be16, Connection, Ipv4, Ipv6, Pair, Talk};
 
 use crate::config;
 use crate::family::{Family, V4, V6};
@@ -42,11 +42,17 @@ impl Call {
         }
     }
 
-    /// Whether the process is in the host's network namespace.
+    /// The cookie of the socket's network namespace.
+    #[inline(always)]
+    pub(crate) fn netns(self) -> u64 {
+        // SAFETY: as above.
+        unsafe { bpf_get_netns_cookie(self.context.cast()) }
+    }
+
+    /// Whether the socket is in the host's network namespace.
     #[inline(always)]
     pub(crate) fn is_host(self) -> bool {
-        // SAFETY: as above.
-        unsafe { bpf_get_netns_cookie(self.context.cast()) == config::host_netns() }
+        self.netns() == config::host_netns()
     }
 
     /// Makes the system call fail with this number of `errno`, if the program returns zero.
@@ -93,30 +99,35 @@ impl Call {
     /// Whether an IPv6 call names an IPv4 address.
     #[inline(always)]
     pub(crate) fn is_mapped(self) -> bool {
-        let [a, b, c, _] = self.words();
-        a == 0 && b == 0 && c == 0xffff_u32.to_be()
+        are_mapped(self.words())
     }
 
     /// What the socket was connected to in place of a frontend.
     #[inline(always)]
-    pub(crate) fn connection(self) -> Option<&'static mut Pair> {
+    pub(crate) fn connection(self) -> Option<&'static mut Connection> {
         // SAFETY: storage lives as long as its socket, which the call holds.
         unsafe { SOCKETS.get_ptr_mut(&self.typed()).as_mut() }
     }
 
     /// Remembers what the socket is connected to; false: there is no memory for it.
     #[inline(always)]
-    pub(crate) fn connect(self, pair: &mut Pair) -> bool {
+    pub(crate) fn connect(self, pair: &Pair) -> bool {
+        let mut connection = Connection {
+            pair: *pair,
+            protocol: self.protocol(),
+            pad: [0; 3],
+            netns: self.netns(),
+        };
         // SAFETY: as above.
         let stored = unsafe {
             SOCKETS
-                .get_or_insert_ptr_mut(&self.typed(), Some(pair))
+                .get_or_insert_ptr_mut(&self.typed(), Some(&mut connection))
                 .as_mut()
         };
         let Some(stored) = stored else {
             return false;
         };
-        *stored = *pair;
+        *stored = connection;
         true
     }
 
@@ -246,6 +257,17 @@ impl Naming for Plain6 {
     fn from_pair(address: &Ipv6) -> Ipv6 {
         *address
     }
+}
+
+/// Whether an address of a pair is one of IPv4.
+#[inline(always)]
+pub(crate) fn is_mapped(address: &Ipv6) -> bool {
+    are_mapped(V6::to_words(address))
+}
+
+#[inline(always)]
+fn are_mapped([a, b, c, _]: [u32; 4]) -> bool {
+    a == 0 && b == 0 && c == 0xffff_u32.to_be()
 }
 
 /// Whether `pair` is none.

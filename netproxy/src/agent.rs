@@ -4,6 +4,7 @@
 //! Nothing is removed before everything has been listed. Changes that arrive while others are
 //! being applied are applied together, in one pass. What could not be applied is tried again.
 
+mod stale_sockets;
 mod surroundings;
 mod sync;
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info};
 
+use self::stale_sockets::Sweeps;
 use crate::datapath::{Datapath, DatapathError, DatapathOptions};
 use crate::model::{Change, Label, ObjectName};
 use crate::node::{self, DevicePatterns, NodeError, NodeNetwork};
@@ -80,7 +82,7 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         node_name,
         source,
         devices,
-        datapath,
+        mut datapath,
         settings,
         serve,
     } = options;
@@ -97,7 +99,15 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     // Objects are listed while the programs are being verified.
     let source = source.run(node_name.clone(), sender, source_health, stop.clone());
     let source = tokio::spawn(source);
+    let terminator = stale_sockets::terminator(datapath.sockets.as_mut()).await;
+    let terminates_tcp = datapath
+        .sockets
+        .as_ref()
+        .is_some_and(|sockets| sockets.termination.tcp);
     let datapath = Datapath::open(&datapath, settings.local_pods.clients())?;
+    let sweeps = terminator.zip(datapath.stale_sockets());
+    let sweeps =
+        sweeps.map(|(terminator, stale)| Sweeps::start(&tasks, stop.clone(), stale, terminator));
     let agent = Agent {
         store: Store::on_node(node_name).with_settings(&settings),
         datapath,
@@ -107,6 +117,8 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         node_ports: None,
         health,
         has_started: false,
+        sweeps,
+        terminates_tcp,
         refused: BTreeSet::new(),
         retry: RETRY.0,
     };
@@ -139,6 +151,10 @@ struct Agent {
     health: HealthPublisher,
     /// Whether everything has been applied once.
     has_started: bool,
+    /// Where sockets are ended when their endpoint is gone.
+    sweeps: Option<Sweeps>,
+    /// Whether connections of TCP are among them.
+    terminates_tcp: bool,
     /// Services that the kernel refused.
     refused: BTreeSet<ObjectName>,
     /// How long to wait before they are tried again.
@@ -193,6 +209,7 @@ impl Agent {
                     self.network = network.borrow_and_update().clone();
                     self.look_at_network();
                 }
+                sweep = Sweeps::next(&mut self.sweeps) => self.judge(sweep),
                 _ = expiry.tick() => self.expire_flows(),
                 _ = comparison.tick() => self.compare(),
                 () = is_due => {

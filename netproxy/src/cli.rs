@@ -21,8 +21,10 @@ use std::io::{self, BufWriter};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use netproxy::datapath::{Pins, View};
+use netproxy::terminate;
 
 use self::table::Listing;
 
@@ -80,6 +82,9 @@ enum Command {
     Check(check::CheckArgs),
     /// Remove every program, map and pin of netproxy from this node
     Cleanup(cleanup::CleanupArgs),
+    /// End the sockets that the agent names on standard input; the agent starts it
+    #[command(name = terminate::COMMAND, hide = true)]
+    TerminateSockets,
 }
 
 impl Cli {
@@ -96,6 +101,11 @@ impl Cli {
         if !matches!(command, Command::Run(_)) {
             log.init(log::LogWish::default())?;
         }
+        if matches!(command, Command::TerminateSockets) {
+            terminate::serve(io::stdin().lock(), io::stdout().lock())
+                .context("sockets can no longer be ended")?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let pins = Pins::new(&bpffs);
         let mut out = BufWriter::new(io::stdout().lock());
         let mut list = Listing::new(&mut out, table::terminal_width());
@@ -108,6 +118,7 @@ impl Cli {
             Command::Counters(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Check(args) => code = args.run(&bpffs, &mut list)?,
             Command::Cleanup(args) => args.run(&pins, &mut list)?,
+            Command::TerminateSockets => {}
         }
         list.finish()?;
         Ok(code)

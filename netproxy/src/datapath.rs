@@ -27,6 +27,7 @@ mod service_ids;
 mod services;
 mod sockets;
 mod source_ranges;
+mod stale_sockets;
 mod syscall;
 mod view;
 
@@ -47,6 +48,7 @@ pub use self::map_size::{MapSize, MapSizeError};
 pub use self::pins::{Pins, Removed};
 
 pub use self::sockets::SocketOptions;
+pub use self::stale_sockets::{StaleSockets, endpoint_of};
 pub use self::view::View;
 
 use self::addresses::Addresses;
@@ -55,7 +57,7 @@ use self::flow_table::InUse;
 use self::frontends::Frontends;
 use self::networks::Networks;
 use self::services::{Put, Services};
-use crate::model::ObjectName;
+use crate::model::{ObjectName, Protocol};
 use crate::node::Attachment;
 use crate::plan::WantedPort;
 
@@ -85,6 +87,8 @@ pub struct Applied {
     pub removed: usize,
     /// Endpoints in the ports written.
     pub endpoints: usize,
+    /// Whether a port of UDP is among those written or removed.
+    pub udp: bool,
 }
 
 /// The datapath of this node.
@@ -158,6 +162,7 @@ impl Datapath {
                             Put::Unchanged => applied.unchanged += 1,
                             Put::Written => {
                                 applied.written += 1;
+                                applied.udp |= port.key.protocol == Protocol::Udp;
                                 applied.endpoints += port.range.endpoints.len();
                             }
                         }
@@ -185,6 +190,7 @@ impl Datapath {
         for key in removed {
             note(self.services.remove(&key));
             applied.removed += 1;
+            applied.udp |= key.protocol == Protocol::Udp;
         }
         first_error.map_or(Ok(applied), Err)
     }
@@ -199,6 +205,18 @@ impl Datapath {
     #[must_use]
     pub fn service_names(&self) -> BTreeSet<ObjectName> {
         self.services.names()
+    }
+
+    /// The service that has a port of this id.
+    #[must_use]
+    pub fn service_name(&self, id: u32) -> Option<&ObjectName> {
+        self.services.name_of(id)
+    }
+
+    /// A way to find sockets whose endpoint is gone, where somebody is to end them.
+    #[must_use]
+    pub fn stale_sockets(&self) -> Option<StaleSockets> {
+        self.devices.stale_sockets().cloned()
     }
 
     /// Takes note of this node's addresses, and of those on which NodePorts answer.

@@ -5,6 +5,7 @@
 //! What the operator may choose is read by `config` and held by `settings`.
 
 pub mod agent;
+mod causes;
 pub mod check;
 pub mod config;
 pub mod datapath;
@@ -15,3 +16,4 @@ pub mod serve;
 pub mod settings;
 pub mod source;
 pub mod store;
+pub mod terminate;

@@ -13,6 +13,7 @@ mod link;
 mod network;
 mod pattern;
 mod route;
+mod socket_option;
 mod watch;
 
 pub use address::{LinkAddress, Scope};
@@ -21,4 +22,5 @@ pub use error::NodeError;
 pub use link::{Link, LinkKind, LinkLayer};
 pub use network::NodeNetwork;
 pub use pattern::DevicePatterns;
+pub use socket_option::socket_option;
 pub use watch::watch;

@@ -107,6 +107,39 @@ pub enum Masquerade {
     All,
 }
 
+/// Which sockets are ended when their endpoint is gone, so that whoever waits on them starts afresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Termination {
+    /// Connected UDP sockets, whose endpoint no longer serves. Without it they are balanced packet by
+    /// packet.
+    pub udp: bool,
+    /// TCP connections to an endpoint that its service no longer has at all, not even draining.
+    pub tcp: bool,
+}
+
+impl Termination {
+    /// None.
+    pub const NONE: Self = Self {
+        udp: false,
+        tcp: false,
+    };
+
+    /// Whether there is any.
+    #[must_use]
+    pub const fn is_wanted(self) -> bool {
+        self.udp || self.tcp
+    }
+}
+
+impl Default for Termination {
+    fn default() -> Self {
+        Self {
+            udp: true,
+            tcp: false,
+        }
+    }
+}
+
 /// Which processes are sent to endpoints by their sockets, without any packet to a frontend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum SocketBalancing {

@@ -26,3 +26,4 @@ mod service_cidr;
 mod shape;
 mod shop;
 mod sockets;
+mod stale_sockets;

@@ -2,7 +2,7 @@
 //! talks to the frontend.
 //!
 //! What needs the client's address, which a socket does not have yet, what is to be dropped, and
-//! connected datagram sockets, which nobody would turn away from an endpoint that is gone, stay on the
+//! connected datagram sockets where nobody would end them when their endpoint is gone, stay on the
 //! wire for the packet hooks. These programs may be interrupted by packets' on the
 //! same CPU, so they use none of their per-CPU room.
 
@@ -10,7 +10,7 @@ use aya_ebpf::programs::SockAddrContext;
 use netproxy_common::address::Address as _;
 use netproxy_common::protocol::{TCP, UDP};
 use netproxy_common::{
-    AddressFlags, Be16, Counter, Endpoint, FlowKey, Ipv6, LocalClients, Pair, Talk,
+    AddressFlags, Be16, Connection, Counter, Endpoint, FlowKey, Ipv6, LocalClients, Pair, Talk,
 };
 
 use crate::count::count;
@@ -27,7 +27,7 @@ const DENY: i32 = 0;
 const ETIMEDOUT: i32 = 110;
 const ECONNREFUSED: i32 = 111;
 
-type AddressOf<N> = <<N as Naming>::Family as Family>::Address;
+pub(super) type AddressOf<N> = <<N as Naming>::Family as Family>::Address;
 
 pub(crate) fn connect4(context: &SockAddrContext) -> i32 {
     connect::<Plain4>(Call::new(context))
@@ -81,7 +81,7 @@ pub(crate) fn getpeername6(context: &SockAddrContext) -> i32 {
 fn connect<N: Naming>(call: Call) -> i32 {
     let mut pair = Pair::NONE;
     let answer = match decide::<N>(call, &mut pair, call.protocol() == UDP) {
-        Decision::Translate if call.connect(&mut pair) => {
+        Decision::Translate if call.connect(&pair) => {
             count(Counter::SocketTranslated);
             N::write(call, &N::from_pair(&pair.endpoint), pair.endpoint_port);
             return ALLOW;
@@ -93,7 +93,7 @@ fn connect<N: Naming>(call: Call) -> i32 {
     };
     // Whatever the socket was connected to before, it is no more.
     if let Some(connection) = call.connection() {
-        *connection = Pair::NONE;
+        *connection = Connection::NONE;
     }
     answer
 }
@@ -106,7 +106,7 @@ fn sendmsg<N: Naming>(call: Call) -> i32 {
     if let Some(talk) = &mut talk {
         pair.frontend = asked;
         pair.frontend_port = port;
-        if is_known::<N>(talk, &mut pair) {
+        if is_known::<N>(call.protocol(), talk, &mut pair) {
             N::write(call, &N::from_pair(&pair.endpoint), pair.endpoint_port);
             return ALLOW;
         }
@@ -140,7 +140,7 @@ fn sendmsg<N: Naming>(call: Call) -> i32 {
 #[inline(always)]
 fn recvmsg<N: Naming>(call: Call) -> i32 {
     if let Some(connection) = call.connection()
-        && show_frontend::<N>(call, connection)
+        && show_frontend::<N>(call, &connection.pair)
     {
         return ALLOW;
     }
@@ -157,7 +157,7 @@ fn recvmsg<N: Naming>(call: Call) -> i32 {
 #[inline(always)]
 fn getpeername<N: Naming>(call: Call) -> i32 {
     if let Some(connection) = call.connection() {
-        show_frontend::<N>(call, connection);
+        show_frontend::<N>(call, &connection.pair);
     }
     ALLOW
 }
@@ -211,28 +211,15 @@ fn decide<N: Naming>(call: Call, pair: &mut Pair, is_connected_udp: bool) -> Dec
     let asked = N::read(call);
     pair.frontend = N::to_pair(&asked);
     pair.frontend_port = call.port();
-    let is_loopback = asked == N::LOCALHOST && config::has_loopback_node_ports();
-    let address = if is_loopback {
-        AddressFlags {
-            bits: AddressFlags::NODE_PORTS | AddressFlags::NODE,
-        }
-    } else {
-        service::address::<N::Family>(&asked)
-    };
+    let is_loopback = is_loopback::<N>(&asked);
+    let address = address::<N>(&asked);
     if address.bits == 0
         || address.has(AddressFlags::LEFT_ALONE)
         || (protocol != TCP && protocol != UDP)
     {
         return Decision::NotOurs;
     }
-    let key = FlowKey {
-        source: <AddressOf<N>>::UNSPECIFIED,
-        destination: asked,
-        source_port: Be16::ZERO,
-        destination_port: pair.frontend_port,
-        protocol,
-        pad: [0; 3],
-    };
+    let key = key::<N>(pair, protocol);
     let Some(frontend) = service::frontend::<N::Family>(&key, address) else {
         return Decision::NotOurs;
     };
@@ -242,7 +229,7 @@ fn decide<N: Naming>(call: Call, pair: &mut Pair, is_connected_udp: bool) -> Dec
     }
     // What a process asks of its own host crosses no packet hook, and it is seen under that address.
     let is_own = is_host && address.has(AddressFlags::NODE);
-    if is_connected_udp && !is_own {
+    if is_connected_udp && !is_own && !config::terminates_udp() {
         return Decision::Leave;
     }
     let client = is_own.then_some(asked);
@@ -254,6 +241,51 @@ fn decide<N: Naming>(call: Call, pair: &mut Pair, is_connected_udp: bool) -> Dec
     match service::snapshot(&frontend, asking, &mut snapshot) {
         Ok(()) => choose::<N>(&snapshot, client, is_host, is_loopback, pair),
         Err(_) => Decision::Leave,
+    }
+}
+
+/// Whether the address is that of NodePorts on the loopback device.
+#[inline(always)]
+fn is_loopback<N: Naming>(asked: &AddressOf<N>) -> bool {
+    *asked == N::LOCALHOST && config::has_loopback_node_ports()
+}
+
+/// What an address means to a socket.
+#[inline(always)]
+pub(super) fn address<N: Naming>(asked: &AddressOf<N>) -> AddressFlags {
+    if is_loopback::<N>(asked) {
+        AddressFlags {
+            bits: AddressFlags::NODE_PORTS | AddressFlags::NODE,
+        }
+    } else {
+        service::address::<N::Family>(asked)
+    }
+}
+
+/// The pair's frontend as packets name it.
+#[inline(always)]
+pub(super) fn key<N: Naming>(pair: &Pair, protocol: u8) -> FlowKey<AddressOf<N>> {
+    FlowKey {
+        source: <AddressOf<N>>::UNSPECIFIED,
+        destination: N::from_pair(&pair.frontend),
+        source_port: Be16::ZERO,
+        destination_port: pair.frontend_port,
+        protocol,
+        pad: [0; 3],
+    }
+}
+
+/// The pair's endpoint.
+#[inline(always)]
+pub(super) fn chosen<N: Naming>(pair: &Pair) -> Chosen<AddressOf<N>> {
+    Chosen {
+        service: pair.service,
+        generation: pair.generation,
+        endpoint: Endpoint {
+            address: N::from_pair(&pair.endpoint),
+            port: pair.endpoint_port,
+            flags: 0,
+        },
     }
 }
 
@@ -299,7 +331,7 @@ fn choose<N: Naming>(
 /// Whether the talk has a pair for `pair`'s frontend whose endpoint still serves; it is written to
 /// `pair`. One whose endpoint does not is forgotten.
 #[inline(never)]
-fn is_known<N: Naming>(talk: &mut Talk, pair: &mut Pair) -> bool {
+fn is_known<N: Naming>(protocol: u8, talk: &mut Talk, pair: &mut Pair) -> bool {
     for known in &mut talk.pairs {
         if is_none(known)
             || known.frontend != pair.frontend
@@ -308,20 +340,13 @@ fn is_known<N: Naming>(talk: &mut Talk, pair: &mut Pair) -> bool {
             continue;
         }
         if usable::has_changed(known.service, known.generation) {
-            let mut chosen = Chosen {
-                service: known.service,
-                generation: known.generation,
-                endpoint: Endpoint {
-                    address: N::from_pair(&known.endpoint),
-                    port: known.endpoint_port,
-                    flags: 0,
-                },
-            };
-            if !usable::still_serves::<N::Family>(&mut chosen) {
+            let mut chosen = chosen::<N>(known);
+            if !still_serves::<N>(known, protocol, &mut chosen) {
                 known.endpoint = Ipv6::UNSPECIFIED;
                 count(Counter::EndpointGone);
                 return false;
             }
+            known.service = chosen.service;
             known.generation = chosen.generation;
         }
         pair.endpoint = known.endpoint;
@@ -329,6 +354,17 @@ fn is_known<N: Naming>(talk: &mut Talk, pair: &mut Pair) -> bool {
         return true;
     }
     false
+}
+
+/// Whether the pair's endpoint still serves who asks for its frontend.
+#[inline(never)]
+pub(super) fn still_serves<N: Naming>(
+    pair: &Pair,
+    protocol: u8,
+    chosen: &mut Chosen<AddressOf<N>>,
+) -> bool {
+    let key = key::<N>(pair, protocol);
+    service::still_serves::<N::Family>(&key, address::<N>(&key.destination), chosen)
 }
 
 /// Adds a pair; false: there is no room, or another frontend has the same endpoint, and an answer

@@ -46,6 +46,9 @@ impl Agent {
         let Applied {
             written, removed, ..
         } = self.apply(names);
+        if let Some(sweeps) = &self.sweeps {
+            sweeps.request();
+        }
         let removed = removed + source_ranges;
         if written + removed > 0 {
             warn!(
@@ -70,6 +73,15 @@ impl Agent {
         let checks = names.iter();
         let checks = checks.map(|name| (name.clone(), self.store.health_check(name)));
         self.health.set_checks(checks);
+        // Also after a refusal: of most services the new state is in force.
+        let is_of_interest = |applied: &Applied| {
+            applied.udp || (self.terminates_tcp && applied.written + applied.removed > 0)
+        };
+        if let Some(sweeps) = &self.sweeps
+            && outcome.as_ref().map_or(true, is_of_interest)
+        {
+            sweeps.request();
+        }
         match outcome {
             Ok(applied) => {
                 self.retry = RETRY.0;
@@ -111,6 +123,7 @@ fn report(applied: &Applied, services: usize, took: Duration) {
         unchanged,
         removed,
         endpoints,
+        udp: _,
     } = *applied;
     let took_us = took.as_micros();
     if written + removed > 0 {

@@ -5,6 +5,7 @@ use aya::programs::ProgramType;
 use aya::sys::{is_map_supported, is_program_supported};
 
 use super::Finding;
+use crate::causes::with_causes;
 
 const SUBJECT: &str = "BPF features";
 
@@ -27,17 +28,23 @@ pub(super) fn check() -> Vec<Finding> {
     let programs = PROGRAMS.into_iter().map(|(name, kind)| {
         (
             name,
-            is_program_supported(kind).map_err(|error| chain(&error)),
+            is_program_supported(kind).map_err(|error| with_causes(&error)),
         )
     });
-    let maps = MAPS
-        .into_iter()
-        .map(|(name, kind)| (name, is_map_supported(kind).map_err(|error| chain(&error))));
+    let maps = MAPS.into_iter().map(|(name, kind)| {
+        (
+            name,
+            is_map_supported(kind).map_err(|error| with_causes(&error)),
+        )
+    });
     let mut findings = judge(programs.chain(maps));
     findings.push(match is_program_supported(ProgramType::Xdp) {
         Ok(true) => Finding::ok("XDP", "available"),
         Ok(false) => Finding::note("XDP", "not in this kernel: node ports are served at tc"),
-        Err(error) => Finding::note("XDP", format!("could not be tried: {}", chain(&error))),
+        Err(error) => Finding::note(
+            "XDP",
+            format!("could not be tried: {}", with_causes(&error)),
+        ),
     });
     findings
 }
@@ -73,17 +80,6 @@ fn judge(tried: impl Iterator<Item = (&'static str, Result<bool, String>)>) -> V
             "boot a kernel built with CONFIG_BPF_SYSCALL, CONFIG_NET_CLS_ACT and CONFIG_CGROUP_BPF",
         ),
     ]
-}
-
-/// The error with its causes: aya's outermost ones name only the operation.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

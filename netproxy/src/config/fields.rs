@@ -29,6 +29,8 @@ pub const OWN_FIELDS: &[Field] = &[
         Kind::Text,
         "as `--socket-balancing`: `all`, `host-only` or `off`",
     ),
+    own("terminateUdp", Kind::Bool, "as `--terminate-udp`"),
+    own("terminateTcp", Kind::Bool, "as `--terminate-tcp`"),
 ];
 
 const fn own(path: &'static str, kind: Kind, help: &'static str) -> Field {

@@ -34,6 +34,10 @@ pub(super) struct NetproxyConfiguration {
     pub(super) masquerade: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) socket_balancing: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) terminate_udp: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) terminate_tcp: Option<bool>,
 }
 
 /// What netproxy's own document says.
@@ -57,6 +61,10 @@ pub struct OwnSettings {
     pub masquerade: Option<Masquerade>,
     /// Which processes are balanced at the socket.
     pub socket_balancing: Option<SocketBalancing>,
+    /// Whether connected UDP sockets are ended when their endpoint is gone.
+    pub terminate_udp: Option<bool>,
+    /// Whether TCP connections are.
+    pub terminate_tcp: Option<bool>,
 }
 
 impl OwnSettings {
@@ -71,6 +79,8 @@ impl OwnSettings {
             cgroup,
             masquerade,
             socket_balancing,
+            terminate_udp,
+            terminate_tcp,
         } = written;
         Self {
             source: source.and_then(|text| {
@@ -93,6 +103,8 @@ impl OwnSettings {
             masquerade: masquerade.and_then(|text| one_of("masquerade", &text, check)),
             socket_balancing: socket_balancing
                 .and_then(|text| one_of("socketBalancing", &text, check)),
+            terminate_udp,
+            terminate_tcp,
         }
     }
 }

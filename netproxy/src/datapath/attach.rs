@@ -16,10 +16,11 @@ use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 use netproxy_common::Device;
 use tracing::{debug, info};
 
-use super::error::describe;
 use super::load::{Loaded, Programs, is_kernel};
 use super::sockets::{self, SocketOptions};
+use super::stale_sockets::StaleSockets;
 use super::{DatapathError, Pins, batch};
+use crate::causes::with_causes;
 use crate::node::Attachment;
 
 /// How programs are attached.
@@ -90,6 +91,7 @@ const HANDLE: u16 = 0x6e70;
 #[derive(Debug)]
 pub(super) struct Devices {
     programs: Programs,
+    stale_sockets: Option<StaleSockets>,
     map: MapData,
     pins: Pins,
     uses_tcx: bool,
@@ -116,14 +118,20 @@ impl Devices {
             // What the verifier refuses is to be known before anything changes.
             programs.get(direction.program(true))?;
         }
-        sockets::attach(&mut programs, pins, sockets)?;
+        let stale_sockets = sockets::attach(&mut programs, pins, sockets)?;
         Ok(Self {
             programs,
+            stale_sockets,
             map,
             pins: pins.clone(),
             uses_tcx,
             attached: BTreeMap::new(),
         })
+    }
+
+    /// A way to find sockets whose endpoint is gone, where somebody is to end them.
+    pub(super) const fn stale_sockets(&self) -> Option<&StaleSockets> {
+        self.stale_sockets.as_ref()
     }
 
     /// Attaches to these devices, lets go of all others.
@@ -220,7 +228,7 @@ fn hook_tcx(
     direction: Direction,
     pin: &PathBuf,
 ) -> Result<(), String> {
-    let text = |error: &dyn std::error::Error| describe(error);
+    let text = |error: &dyn std::error::Error| with_causes(error);
     if let Ok(pinned) = PinnedLink::from_pin(pin) {
         let link = SchedClassifierLink::try_from(FdLink::from(pinned)).map_err(|e| text(&e))?;
         match program.attach_to_link(link) {
@@ -263,7 +271,7 @@ fn hook_clsact(
         handle,
         None,
     )
-    .map_err(|e| describe(&e))?;
+    .map_err(|e| with_causes(&e))?;
     let id = program.attach_to_link(known).or_else(|_| {
         program.attach_with_options(
             &attachment.name,
@@ -276,8 +284,8 @@ fn hook_clsact(
         )
     });
     let link = program
-        .take_link(id.map_err(|e| describe(&e))?)
-        .map_err(|e| describe(&e))?;
+        .take_link(id.map_err(|e| with_causes(&e))?)
+        .map_err(|e| with_causes(&e))?;
     // Dropping it would remove the filter, which is to outlive this process.
     std::mem::forget(link);
     Ok(())

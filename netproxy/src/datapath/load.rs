@@ -5,16 +5,17 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use aya::maps::{Map, MapData};
-use aya::programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier};
+use aya::programs::{CgroupSockAddr, Iter, Program, ProgramError, SchedClassifier};
 use aya::util::KernelVersion;
-use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 
 use netproxy_common::{LocalClients, SocketScope};
 use tracing::debug;
 
-use super::error::describe;
 use super::sockets::own_netns_cookie;
 use super::{DatapathError, DatapathOptions, Pins};
+use crate::causes::with_causes;
+use crate::settings::Termination;
 
 /// The compiled programs, as `build.rs` embedded them.
 static PROGRAMS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netproxy-ebpf"));
@@ -103,15 +104,21 @@ pub(super) fn load(
     };
     let csum_flag = if is_kernel(6, 16) { CSUM_IPV6 } else { 0 };
     let SourcePorts { low, high } = options.ports;
-    let (scope, has_loopback) = match &options.sockets {
-        Some(sockets) => (sockets.scope, sockets.has_loopback_node_ports),
-        None => (SocketScope::default(), false),
+    let (scope, has_loopback, termination) = match &options.sockets {
+        Some(sockets) => (
+            sockets.scope,
+            sockets.has_loopback_node_ports,
+            sockets.termination,
+        ),
+        None => (SocketScope::default(), false, Termination::NONE),
     };
     let globals = [
         ("FIB_FLAGS", fib_flags),
         ("LOCAL_CLIENTS", local_clients as u32),
         ("SOCKET_SCOPE", scope as u32),
         ("LOOPBACK_NODE_PORTS", u32::from(has_loopback)),
+        ("TERMINATES_UDP", u32::from(termination.udp)),
+        ("TERMINATES_TCP", u32::from(termination.tcp)),
         ("PORTS_LOW_FIRST", u32::from(low.0)),
         ("PORTS_LOW_COUNT", u32::from(low.1)),
         ("PORTS_HIGH_FIRST", u32::from(high.0)),
@@ -200,6 +207,21 @@ impl Programs {
         Ok(program)
     }
 
+    /// The program of this name for walking what `target` names in the kernel.
+    pub(super) fn iterator(
+        &mut self,
+        name: &str,
+        target: &str,
+        btf: &Btf,
+    ) -> Result<&mut Iter, DatapathError> {
+        let program: &mut Iter = self.find(name)?;
+        if program.fd().is_err() {
+            let loaded = program.load(target, btf);
+            loaded.map_err(|error| not_loaded(name, &error))?;
+        }
+        Ok(program)
+    }
+
     /// The program of this name for sockets, verified and loaded.
     pub(super) fn socket(&mut self, name: &str) -> Result<&mut CgroupSockAddr, DatapathError> {
         let program: &mut CgroupSockAddr = self.find(name)?;
@@ -266,7 +288,7 @@ fn refused(error: &EbpfError) -> DatapathError {
     DatapathError::Load {
         what,
         name: "of netproxy".to_owned(),
-        reason: describe(error),
+        reason: with_causes(error),
         remedy: "; netproxy needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: \
                  `netproxy check` tells what is missing",
     }

@@ -6,8 +6,8 @@ use std::{fs, io};
 use aya::maps::lpm_trie::Key as LpmKey;
 use aya::maps::{MapError, MapInfo, MapType};
 use netproxy_common::{
-    AddressFlags, Affinity, AffinityKey, Device, Endpoint, Flow, FlowKey, Frontend, FrontendKey,
-    Ipv4, Ipv6, Name, Network, Pair, Range, SCHEMA_VERSION, Service, SourceRange, Talk,
+    AddressFlags, Affinity, AffinityKey, Connection, Device, Endpoint, Flow, FlowKey, Frontend,
+    FrontendKey, Ipv4, Ipv6, Name, Network, Range, SCHEMA_VERSION, Service, SourceRange, Talk,
 };
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use tracing::warn;
@@ -62,7 +62,7 @@ const SHAPES: &[Shape] = &[
     shape::<AffinityKey<Ipv6>, Affinity<Ipv6>>("AFFINITY_V6", MapType::LruHash),
     shape::<FrontendKey<Ipv4>, u32>("PORT_CURSORS_V4", MapType::LruHash),
     shape::<FrontendKey<Ipv6>, u32>("PORT_CURSORS_V6", MapType::LruHash),
-    shape::<i32, Pair>("SOCKETS", MapType::SkStorage),
+    shape::<i32, Connection>("SOCKETS", MapType::SkStorage),
     shape::<i32, Talk>("TALKS", MapType::SkStorage),
     shape::<u32, Device>("DEVICES", MapType::Hash),
     shape::<u32, u64>("COUNTERS", MapType::PerCpuArray),

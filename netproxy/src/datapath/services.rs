@@ -118,6 +118,14 @@ impl Services {
         self.by_key.get(key).copied()
     }
 
+    /// The service that has a port of this id.
+    pub(super) fn name_of(&self, id: u32) -> Option<&ObjectName> {
+        let mut ports = self.by_key.iter();
+        ports
+            .find(|(_, known)| **known == id)
+            .map(|(key, _)| &key.service)
+    }
+
     /// The ports of a service that the maps hold.
     pub(super) fn ports_of(&self, name: &ObjectName) -> Vec<PortKey> {
         self.by_service

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,13 @@ use bytemuck::{Pod, Zeroable};
 use netproxy_common::SocketScope;
 use tracing::{debug, info};
 
-use super::error::describe;
 use super::load::Programs;
-use super::syscall::bpf;
+use super::stale_sockets::StaleSockets;
+use super::syscall::{bpf, number};
 use super::{DatapathError, Pins};
+use crate::causes::with_causes;
+use crate::node::socket_option;
+use crate::settings::Termination;
 
 /// Which processes are balanced at the socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub struct SocketOptions {
     pub scope: SocketScope,
     /// Whether NodePorts answer processes of the host on 127.0.0.1 and `::1`.
     pub has_loopback_node_ports: bool,
+    /// Which sockets somebody ends when their endpoint is gone.
+    pub termination: Termination,
 }
 
 /// The programs, by the names of the kernel's hooks.
@@ -44,21 +49,28 @@ const PROGRAMS: [&str; 8] = [
     "getpeername6",
 ];
 
-/// Attaches to `wanted`, or lets go of all sockets. Sockets that are connected stay so.
+/// Attaches to `wanted`, or lets go of all sockets. Sockets that are connected stay so; yields a way to
+/// find those whose endpoint is gone, where somebody is to end them.
 pub(super) fn attach(
     programs: &mut Programs,
     pins: &Pins,
     wanted: Option<&SocketOptions>,
-) -> Result<(), DatapathError> {
+) -> Result<Option<StaleSockets>, DatapathError> {
     let Some(wanted) = wanted else {
-        return let_go(pins);
+        let_go(pins)?;
+        return Ok(None);
     };
     let cgroup = Cgroup::open(&wanted.cgroup)?;
     fs::create_dir_all(pins.sockets()).map_err(DatapathError::file(
         pins.sockets(),
         "cannot make the directory",
     ))?;
-    // What the verifier refuses is to be known before anything changes.
+    // What the kernel refuses is to be known before anything changes.
+    let stale_sockets = if wanted.termination.is_wanted() {
+        Some(StaleSockets::open(programs, pins)?)
+    } else {
+        None
+    };
     for name in PROGRAMS {
         programs.socket(name)?;
     }
@@ -72,8 +84,13 @@ pub(super) fn attach(
             reason,
         })?;
     }
-    info!(cgroup = %wanted.cgroup.display(), scope = ?wanted.scope, "balancing at the socket");
-    Ok(())
+    info!(
+        cgroup = %wanted.cgroup.display(),
+        scope = ?wanted.scope,
+        termination = ?wanted.termination,
+        "balancing at the socket"
+    );
+    Ok(stale_sockets)
 }
 
 fn let_go(pins: &Pins) -> Result<(), DatapathError> {
@@ -106,7 +123,7 @@ impl Cgroup {
 
 /// Replaces the program of the pinned link, or makes a link and pins it.
 fn hook(program: &mut CgroupSockAddr, cgroup: &Cgroup, pin: &Path) -> Result<(), String> {
-    let text = |error: &dyn std::error::Error| describe(error);
+    let text = |error: &dyn std::error::Error| with_causes(error);
     if let Some(link) = open_pin(pin).map_err(|error| text(&error))? {
         if cgroup_of(link.as_fd()).is_ok_and(|id| id == cgroup.id) {
             let program = program.fd().map_err(|error| text(&error))?.as_fd();
@@ -207,10 +224,6 @@ fn replace(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     unsafe { bpf(BPF_LINK_UPDATE, &mut update) }.map(drop)
 }
 
-fn number(fd: BorrowedFd<'_>) -> u32 {
-    fd.as_raw_fd().unsigned_abs()
-}
-
 /// The cookie of this process's network namespace, by which the programs tell the host's processes.
 pub(super) fn own_netns_cookie() -> Result<u64, DatapathError> {
     let failed = DatapathError::file("/proc/self/ns/net", "has no cookie (SO_NETNS_COOKIE)");
@@ -220,21 +233,5 @@ pub(super) fn own_netns_cookie() -> Result<u64, DatapathError> {
 fn netns_cookie() -> io::Result<u64> {
     let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))
         .or_else(|_| std::net::UdpSocket::bind((std::net::Ipv6Addr::UNSPECIFIED, 0)))?;
-    let mut cookie = 0_u64;
-    let mut length = libc::socklen_t::try_from(size_of::<u64>()).map_err(io::Error::other)?;
-    // SAFETY: the cookie is as long as `length` says.
-    let outcome = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_NETNS_COOKIE,
-            (&raw mut cookie).cast(),
-            &raw mut length,
-        )
-    };
-    if outcome == 0 {
-        Ok(cookie)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    socket_option(socket.as_fd(), libc::SO_NETNS_COOKIE)
 }

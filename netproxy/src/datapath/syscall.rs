@@ -1,6 +1,7 @@
 //! `bpf(2)`, for what aya has no words for.
 
 use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use bytemuck::Pod;
 
@@ -22,4 +23,9 @@ pub(super) unsafe fn bpf<T: Pod>(command: libc::c_long, attributes: &mut T) -> i
         return Err(io::Error::last_os_error());
     }
     i32::try_from(answer).map_err(io::Error::other)
+}
+
+/// A descriptor as the attributes hold it.
+pub(super) fn number(fd: BorrowedFd<'_>) -> u32 {
+    fd.as_raw_fd().unsigned_abs()
 }

@@ -49,6 +49,16 @@ pub(super) struct OwnArgs {
     /// others are served packet by packet [default: all]
     #[arg(long, value_enum)]
     socket_balancing: Option<SocketBalancing>,
+
+    /// End connected UDP sockets whose endpoint is gone; without it they are served packet by packet
+    /// [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    terminate_udp: Option<bool>,
+
+    /// End TCP connections whose endpoint is gone from its service, not merely draining [default:
+    /// false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    terminate_tcp: Option<bool>,
 }
 
 impl OwnArgs {
@@ -66,6 +76,8 @@ impl OwnArgs {
             cgroup,
             masquerade,
             socket_balancing,
+            terminate_udp,
+            terminate_tcp,
         } = self;
         OwnSettings {
             source: source.or(file.source),
@@ -77,6 +89,8 @@ impl OwnArgs {
             cgroup: cgroup.or(file.cgroup),
             masquerade: masquerade.or(file.masquerade),
             socket_balancing: socket_balancing.or(file.socket_balancing),
+            terminate_udp: terminate_udp.or(file.terminate_udp),
+            terminate_tcp: terminate_tcp.or(file.terminate_tcp),
         }
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use netproxy::check::{self, CheckOptions, Level};
 use netproxy::config::OwnSettings;
 use netproxy::datapath::{SocketOptions, SourcePorts};
-use netproxy::settings::SocketBalancing;
+use netproxy::settings::{SocketBalancing, Termination};
 use netproxy_common::SocketScope;
 use tracing::{error, warn};
 
@@ -70,6 +70,10 @@ pub(super) fn sockets(
         cgroup,
         scope,
         has_loopback_node_ports,
+        termination: Termination {
+            udp: own.terminate_udp.unwrap_or(Termination::default().udp),
+            tcp: own.terminate_tcp.unwrap_or(Termination::default().tcp),
+        },
     }))
 }
 

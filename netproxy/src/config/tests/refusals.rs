@@ -195,7 +195,8 @@ fn netproxys_own_document_is_read_strictly() {
         (
             "device: [eth0]",
             "device: NetproxyConfiguration has no such field; it has source, server, devices, \
-             excludedDevices, attach, mapSizes, cgroup, masquerade, socketBalancing",
+             excludedDevices, attach, mapSizes, cgroup, masquerade, socketBalancing, \
+             terminateUdp, terminateTcp",
         ),
     ] {
         let told = wrong(&format!("{OWN_HEAD}{fields}\n"));
