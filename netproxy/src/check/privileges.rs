@@ -19,8 +19,11 @@ const NEEDED: [Capability; 3] = [
     Capability::CAP_NET_ADMIN,
 ];
 
-/// Entering the network namespaces of pods, to close UDP sockets whose endpoint is gone.
-const USEFUL: Capability = Capability::CAP_SYS_ADMIN;
+/// Includes what `CAP_BPF` and `CAP_PERFMON` were later split off for.
+const ALMIGHTY: Capability = Capability::CAP_SYS_ADMIN;
+
+/// Finding the network namespaces of pods and entering them, to end UDP sockets whose endpoint is gone.
+const USEFUL: [Capability; 2] = [Capability::CAP_SYS_ADMIN, Capability::CAP_SYS_PTRACE];
 
 pub(super) fn check(machine: &Machine) -> Finding {
     let path = machine.proc("self/status");
@@ -37,17 +40,11 @@ pub(super) fn check(machine: &Machine) -> Finding {
 
 fn judge(effective: u64) -> Finding {
     let has = |capability: Capability| effective & capability.bitmask() != 0;
-    // CAP_SYS_ADMIN includes what CAP_BPF and CAP_PERFMON were later split off for.
     let is_granted = |capability: Capability| {
-        has(capability) || (has(USEFUL) && capability != Capability::CAP_NET_ADMIN)
+        has(capability) || (has(ALMIGHTY) && capability != Capability::CAP_NET_ADMIN)
     };
-    let missing: Vec<_> = NEEDED
-        .into_iter()
-        .filter(|capability| !is_granted(*capability))
-        .map(|capability| capability.to_string())
-        .collect();
+    let missing = names(NEEDED.into_iter().filter(|needed| !is_granted(*needed)));
     if !missing.is_empty() {
-        let missing = missing.join(", ");
         return Finding::problem(
             SUBJECT,
             format!("{missing} missing: nothing can be attached"),
@@ -56,14 +53,25 @@ fn judge(effective: u64) -> Finding {
             "run as root, or add {missing} to the container's capabilities"
         ));
     }
-    if !has(USEFUL) {
+    let missing = names(USEFUL.into_iter().filter(|useful| !has(*useful)));
+    if !missing.is_empty() {
         return Finding::warning(
             SUBJECT,
-            format!("{USEFUL} missing: UDP sockets in pods whose endpoint has gone are not closed"),
+            format!(
+                "{missing} missing: connected UDP sockets cannot be ended when their endpoint goes, \
+                 and are balanced packet by packet"
+            ),
         )
-        .remedy(format!("add {USEFUL} to the container's capabilities"));
+        .remedy(format!("add {missing} to the container's capabilities"));
     }
     Finding::ok(SUBJECT, "everything needed is granted")
+}
+
+fn names(capabilities: impl Iterator<Item = Capability>) -> String {
+    let names: Vec<_> = capabilities
+        .map(|capability| capability.to_string())
+        .collect();
+    names.join(", ")
 }
 
 #[cfg(test)]
@@ -87,8 +95,12 @@ mod tests {
 
     #[test]
     fn sys_admin_stands_for_what_was_split_off_it_but_not_for_net_admin() {
-        assert_eq!(level_with(&[USEFUL]), Level::Problem);
-        assert_eq!(level_with(&[USEFUL, Capability::CAP_NET_ADMIN]), Level::Ok);
+        let ptrace = Capability::CAP_SYS_PTRACE;
+        assert_eq!(level_with(&[ALMIGHTY, ptrace]), Level::Problem);
+        assert_eq!(
+            level_with(&[ALMIGHTY, ptrace, Capability::CAP_NET_ADMIN]),
+            Level::Ok
+        );
     }
 
     #[test]

@@ -5,6 +5,9 @@ use std::io::{self, BufRead, Write};
 use std::net::UdpSocket;
 use std::os::fd::AsFd as _;
 
+use caps::errors::CapsError;
+use caps::{CapSet, Capability};
+
 use super::namespaces::Home;
 use super::order::Greeting;
 use super::socket_diag::SocketDiag;
@@ -16,6 +19,12 @@ use crate::node::socket_option;
 /// # Errors
 /// The input cannot be read or the output not be written, or this thread's namespace cannot be come back to.
 pub fn serve(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
+    // Nothing else is needed from here on; what is not granted shows by itself.
+    let _ = keep_only(&[
+        Capability::CAP_SYS_ADMIN,
+        Capability::CAP_SYS_PTRACE,
+        Capability::CAP_NET_ADMIN,
+    ]);
     let home = match prepare() {
         Ok(home) => home,
         Err(reason) => return say(&mut output, &Greeting::Unable(reason)),
@@ -26,6 +35,17 @@ pub fn serve(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
         say(&mut output, &carry_out(&home, &order)?)?;
     }
     Ok(())
+}
+
+fn keep_only(needed: &[Capability]) -> Result<(), CapsError> {
+    let granted = caps::read(None, CapSet::Permitted)?;
+    let kept = granted
+        .into_iter()
+        .filter(|capability| needed.contains(capability))
+        .collect();
+    caps::clear(None, CapSet::Inheritable)?;
+    caps::set(None, CapSet::Effective, &kept)?;
+    caps::set(None, CapSet::Permitted, &kept)
 }
 
 fn say(output: &mut impl Write, message: &impl serde::Serialize) -> io::Result<()> {

@@ -8,6 +8,7 @@
 mod configuration;
 mod node;
 mod objects;
+mod termination;
 
 use std::path::Path;
 use std::process::Stdio;
