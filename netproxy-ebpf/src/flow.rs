@@ -120,6 +120,10 @@ pub(crate) fn open<F: Family>(
 
 #[inline(always)]
 fn insert_both<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> u32 {
+    let Some(Half { key, flow }) = copied::<F>(Room::Insert, key, flow) else {
+        return OpenError::Full as u32;
+    };
+    let (key, flow) = (&*key, &*flow);
     if !vacate::<F>(&flow.partner_key(key)) {
         return OpenError::Taken as u32;
     }
@@ -156,16 +160,16 @@ fn insert_both<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) ->
 
 /// Whether no live flow has a half under `key`. One that only waits for the agent to remove it is
 /// forgotten, both halves: the one left over would else pass for its successor's.
-#[inline(never)]
+#[inline(always)]
 fn vacate<F: Family>(key: &FlowKey<F::Address>) -> bool {
     let Some(flow) = pointer::<F>(key) else {
         return true;
     };
-    if is_alive::<F>(key) != 0 {
+    if lives::<F>(key) != 0 {
         return false;
     }
     // SAFETY: a live map value, which `forget` reads before it removes anything.
-    forget::<F>(key, unsafe { &*flow });
+    remove::<F>(key, unsafe { &*flow });
     true
 }
 
@@ -179,15 +183,19 @@ separate! {
     fn is_alive(ref key: FlowKey) = lives as is_flow_alive_v4, is_flow_alive_v6;
     /// An opening flow becomes assured when the client answers the endpoint: then a flood from
     /// spoofed sources cannot fill the tier that nothing evicts.
-    fn note_opening(ref key: FlowKey, mut flow: Flow; tcp_flags)
+    fn note_opening(ref key: FlowKey, ref flow: Flow; tcp_flags)
         = go_on_opening as note_opening_v4, note_opening_v6;
     /// A FIN or RST on an established flow: it closes once both sides have sent FIN, or one RST.
-    fn note_close(ref key: FlowKey, mut flow: Flow; tcp_flags)
+    fn note_close(ref key: FlowKey, ref flow: Flow; tcp_flags)
         = go_on_closing as note_close_v4, note_close_v6;
 }
 
 #[inline(always)]
 fn remove<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> u32 {
+    let Some(Half { key, flow }) = copied::<F>(Room::Remove, key, flow) else {
+        return 0;
+    };
+    let (key, flow) = (&*key, &*flow);
     if let Some(partner) = partner::<F>(key, flow) {
         let _ = F::pending().remove(&partner.key);
         let _ = F::assured().remove(&partner.key);
@@ -200,11 +208,7 @@ fn remove<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> u32 
 /// Takes note of a packet that matched `flow` (a copy) under `key`: keeps it alive, and moves it
 /// through opening, established and closing.
 #[inline(always)]
-pub(crate) fn note<F: Family>(
-    key: &FlowKey<F::Address>,
-    flow: &mut Flow<F::Address>,
-    tcp_flags: u8,
-) {
+pub(crate) fn note<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>, tcp_flags: u8) {
     if flow.state == FlowState::Established as u8 {
         let deadline_s = now_s() + FlowState::Established.lifetime_s(key.protocol);
         if tcp_flags & (FIN | RST) != 0 && !flow.has(FlowFlags::CLOSED) {
@@ -245,16 +249,47 @@ fn pointer<F: Family>(key: &FlowKey<F::Address>) -> Option<*mut Flow<F::Address>
     }
 }
 
+/// The rooms of `HALVES_*`, by who uses them. None calls itself, and none uses another's.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+enum Room {
+    /// The other half of whatever is worked on, by all but `lives`: none calls another while it uses it.
+    Partner = 0,
+    Insert = 1,
+    Remove = 2,
+    GoOn = 3,
+    Live = 4,
+}
+
+#[inline(always)]
+fn room<F: Family>(room: Room) -> Option<&'static mut Half<F::Address>> {
+    let half = F::halves().get_ptr_mut(room as u32)?;
+    // SAFETY: this CPU's room; programs at tc hooks do not nest, and no user holds it across a second
+    // call of itself.
+    Some(unsafe { &mut *half })
+}
+
+/// A half where maps take keys and values from: before 6.2 not from the memory that a separate
+/// function is given (`map_key_value_types` in kernel/bpf/verifier.c).
+#[inline(always)]
+fn copied<F: Family>(
+    to: Room,
+    key: &FlowKey<F::Address>,
+    flow: &Flow<F::Address>,
+) -> Option<&'static mut Half<F::Address>> {
+    let half = room::<F>(to)?;
+    half.key = *key;
+    half.flow = *flow;
+    Some(half)
+}
+
 /// The other half of `flow` under `key`, as it would be inserted; nothing has been seen of it.
 #[inline(always)]
 fn partner<F: Family>(
     key: &FlowKey<F::Address>,
     flow: &Flow<F::Address>,
 ) -> Option<&'static mut Half<F::Address>> {
-    let half = F::halves().get_ptr_mut(0)?;
-    // SAFETY: this CPU's room; programs at tc hooks do not nest, and no caller holds it across a
-    // second call.
-    let half = unsafe { &mut *half };
+    let half = room::<F>(Room::Partner)?;
     half.key = flow.partner_key(key);
     half.flow = flow.partner(key);
     Some(half)
@@ -262,6 +297,11 @@ fn partner<F: Family>(
 
 #[inline(always)]
 fn lives<F: Family>(key: &FlowKey<F::Address>) -> u32 {
+    let Some(half) = room::<F>(Room::Live) else {
+        return 0;
+    };
+    half.key = *key;
+    let key = &half.key;
     let Some(flow) = pointer::<F>(key) else {
         return 0;
     };
@@ -280,9 +320,13 @@ fn lives<F: Family>(key: &FlowKey<F::Address>) -> u32 {
 #[inline(always)]
 fn go_on_opening<F: Family>(
     key: &FlowKey<F::Address>,
-    flow: &mut Flow<F::Address>,
+    flow: &Flow<F::Address>,
     tcp_flags: u32,
 ) -> u32 {
+    let Some(Half { key, flow }) = copied::<F>(Room::GoOn, key, flow) else {
+        return 0;
+    };
+    let key = &*key;
     let tcp_flags = tcp_flags as u8;
     let Some(partner) = partner::<F>(key, flow) else {
         return 0;
@@ -350,9 +394,13 @@ fn promote<F: Family>(
 #[inline(always)]
 fn go_on_closing<F: Family>(
     key: &FlowKey<F::Address>,
-    flow: &mut Flow<F::Address>,
+    flow: &Flow<F::Address>,
     tcp_flags: u32,
 ) -> u32 {
+    let Some(Half { key, flow }) = copied::<F>(Room::GoOn, key, flow) else {
+        return 0;
+    };
+    let key = &*key;
     let Some(partner) = partner::<F>(key, flow) else {
         return 0;
     };

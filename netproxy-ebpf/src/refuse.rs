@@ -202,10 +202,11 @@ fn sum_of_quote<F: Icmp, const L2: usize>(
 /// The sum of the bytes from `start` to before `end`, a multiple of four apart.
 #[inline(never)]
 fn sum_of_bytes<const L2: usize>(packet: Skb<L2>, start: usize, end: usize) -> Option<u64> {
-    let length = end.wrapping_sub(start) & (QUOTE_BYTES - 4);
-    if length == 0 {
+    if end <= start {
         return None;
     }
+    // Before 6.8 the verifier learns no lower bound from "not zero".
+    let length = (end.wrapping_sub(start + 4) & (QUOTE_BYTES - 4)) + 4;
     let quote = QUOTES.get_ptr_mut(0)?;
     // SAFETY: this CPU's room, which nothing else uses; the length is masked to fit it.
     unsafe {

@@ -46,15 +46,15 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
 /// As its namesake at ingress.
 #[inline(never)]
 fn known<F: Family, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Option<Verdict> {
-    let mut flow = flow::of_packet::<F>(headers)?;
+    let flow = flow::of_packet::<F>(headers)?;
     let is_reply = flow.has(FlowFlags::REPLY);
     let outcome = match (FlowKind::from_u8(flow.kind), is_reply) {
         (Some(FlowKind::Edge), true) => {
-            flow::note::<F>(&headers.key, &mut flow, headers.tcp_flags);
+            flow::note::<F>(&headers.key, &flow, headers.tcp_flags);
             translate::in_place::<F, L2>(packet, headers, &flow)
         }
         (Some(FlowKind::Host), false) => {
-            flow::note::<F>(&headers.key, &mut flow, headers.tcp_flags);
+            flow::note::<F>(&headers.key, &flow, headers.tcp_flags);
             Ok(translate::and_redirect::<F, L2>(packet, headers, &flow))
         }
         // Handled where these came in.

@@ -48,9 +48,9 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
 /// What becomes of a packet that belongs to a flow; None: it belongs to none.
 #[inline(never)]
 fn known<F: Family, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Option<Verdict> {
-    let mut flow = flow::of_packet::<F>(headers)?;
+    let flow = flow::of_packet::<F>(headers)?;
     let is_reply = flow.has(FlowFlags::REPLY);
-    flow::note::<F>(&headers.key, &mut flow, headers.tcp_flags);
+    flow::note::<F>(&headers.key, &flow, headers.tcp_flags);
     let outcome = match (FlowKind::from_u8(flow.kind), is_reply) {
         (Some(FlowKind::Edge), false) => translate::in_place::<F, L2>(packet, headers, &flow),
         (Some(FlowKind::Whole), _) => Ok(translate::and_redirect::<F, L2>(packet, headers, &flow)),
