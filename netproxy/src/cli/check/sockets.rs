@@ -102,18 +102,17 @@ fn tell_of(others: &[SocketProgram], name_of: impl Fn(u32) -> Option<String>) ->
             |path| path.display().to_string(),
         ));
     }
-    let joined = |set: BTreeSet<_>| Vec::from_iter(set).join(", ");
     places
         .into_iter()
         .map(|(id, (hooks, cgroups))| {
             let name = name_of(id).unwrap_or_else(|| "without a name".to_owned());
             let hooks = Vec::from_iter(hooks).join(", ");
+            let cgroups = Vec::from_iter(cgroups).join(", ");
             finding(
                 Level::Note,
                 format!(
-                    "the program {name} (id {id}) is at {hooks}, too, in {}: it may refuse calls to \
-                     services, or send them elsewhere",
-                    joined(cgroups)
+                    "the program {name} (id {id}) is at {hooks}, too, in {cgroups}: it may refuse calls \
+                     to services, or send them elsewhere"
                 ),
             )
         })
