@@ -20,7 +20,7 @@ mod privileges;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-pub use cgroup::find_cgroup2;
+pub use cgroup::{CgroupRoot, Reason, find_cgroup_root};
 pub use finding::{Finding, Level};
 use machine::Machine;
 pub use ports::{free_source_ports, read_free_source_ports};

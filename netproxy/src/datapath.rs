@@ -46,8 +46,7 @@ pub use self::frontends::FrontendEntry;
 pub use self::load::SourcePorts;
 pub use self::map_size::{MapSize, MapSizeError};
 pub use self::pins::{Pins, Removed};
-
-pub use self::sockets::SocketOptions;
+pub use self::sockets::{CgroupTree, SocketHook, SocketLink, SocketOptions, SocketProgram};
 pub use self::stale_sockets::{StaleSockets, endpoint_of};
 pub use self::view::View;
 

@@ -139,6 +139,7 @@ fn check_finds_an_attached_node_without_problems() -> Result<()> {
                 "IPv4 forwarding",
                 "IPv6 forwarding",
                 "devices",
+                "sockets",
             ] {
                 let found: Vec<_> = findings
                     .iter()

@@ -108,6 +108,20 @@ pub trait Traffic: Place {
         Answers::parse(&self.run_traffic(ask.arguments())?)
     }
 
+    /// Starts a process that asks once from each of so many UDP sockets and holds them all; waits until
+    /// it has.
+    fn crowd(&self, address: SocketAddr, sockets: u64) -> Result<Process> {
+        let words = [
+            "crowd",
+            &address.to_string(),
+            "--sockets",
+            &sockets.to_string(),
+        ];
+        let process = self.start_traffic(&words.map(str::to_owned))?;
+        await_ready(&process)?;
+        Ok(process)
+    }
+
     /// Gets that many bytes from the server at `url` (its root), and compares hashes.
     fn download(&self, url: &str, bytes: u64) -> Result<Transfer> {
         let words = ["download", url, "--bytes", &bytes.to_string()].map(str::to_owned);

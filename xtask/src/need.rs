@@ -115,9 +115,19 @@ pub(crate) const BUILD_AND_LAB: &[Need] = &[
         probe: Probe::Command("sysctl"),
     },
     Need {
-        purpose: "curl, to call services by hand",
+        purpose: "curl, to call services by hand and in the lab",
         packages: &["curl"],
         probe: Probe::Command("curl"),
+    },
+    Need {
+        purpose: "dnsmasq, for the lab's name servers",
+        packages: &["dnsmasq-base"],
+        probe: Probe::Command("dnsmasq"),
+    },
+    Need {
+        purpose: "dig, to ask the lab's name servers",
+        packages: &["bind9-dnsutils"],
+        probe: Probe::Command("dig"),
     },
 ];
 

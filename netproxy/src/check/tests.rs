@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::process::Command;
 use std::thread;
 
@@ -251,35 +250,37 @@ fn few_source_ports_are_a_warning_and_none_a_problem() {
 }
 
 #[test]
-fn the_hybrid_layouts_cgroup_is_found_and_its_absence_is_a_problem() {
+fn the_cgroup_is_told_with_the_reason_and_its_absence_is_a_problem() {
     let node = Node::new();
-    node.write(
-        "proc/self/mountinfo",
-        "31 23 0:27 / /sys/fs/cgroup ro - tmpfs tmpfs rw\n\
-         32 31 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
-         33 31 0:29 / /var/run/other rw - cgroup2 cgroup2 rw\n\
-         34 31 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+    node.write("proc/self/cgroup", "0::/system.slice/netproxy.service\n");
+    node.write("proc/1/cgroup", "0::/init.scope\n");
+    let finding = &node.about("cgroup v2")[0];
+    assert_eq!(finding.level, Level::Ok);
+    assert_eq!(
+        finding.found,
+        "/sys/fs/cgroup: the node's first process is below it"
     );
-    let found = find_cgroup2(&node.options().proc).unwrap();
-    assert_eq!(found.as_deref(), Some(Path::new("/sys/fs/cgroup/unified")));
 
     node.write(
         "proc/self/mountinfo",
         "31 23 0:27 / /sys/fs/cgroup ro - tmpfs tmpfs rw\n",
     );
-    assert_eq!(find_cgroup2(&node.options().proc).unwrap(), None);
+    assert_eq!(find_cgroup_root(&node.options().proc).unwrap(), None);
     assert_eq!(node.level("cgroup v2"), Level::Problem);
 }
 
 #[test]
-fn a_private_cgroup_namespace_is_told_unless_the_hosts_hierarchy_was_mounted_into_it() {
+fn a_containers_own_cgroup_is_a_warning_unless_the_hosts_hierarchy_was_mounted_into_it() {
     let node = Node::new();
     node.cgroup_namespace("cgroup:[4026533000]");
+    node.write("proc/self/cgroup", "0::/\n");
+    node.write("proc/1/cgroup", "0::/\n");
     assert_eq!(node.level("cgroup v2"), Level::Warning);
 
     node.write(
         "proc/self/mountinfo",
-        "30 23 0:26 /../../.. /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n",
+        "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n\
+         31 23 0:26 /../../.. /host/cgroup rw,nosuid - cgroup2 cgroup2 rw\n",
     );
     assert_eq!(node.level("cgroup v2"), Level::Ok);
 }

@@ -1,6 +1,7 @@
 //! `netproxy check`: what stands in netproxy's way on this node.
 
 mod devices;
+mod sockets;
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_long_help = DETAILS)]
 pub(super) struct CheckArgs {
-    /// The cgroup whose processes are to be served; by default where cgroup2 is mounted
+    /// The agent's --cgroup; by default the one that has all processes of the node below it
     #[arg(long, value_name = "PATH")]
     cgroup: Option<PathBuf>,
     /// The API server's --service-node-port-range
@@ -57,7 +58,9 @@ impl CheckArgs {
             ..CheckOptions::default()
         };
         let mut findings = check::run(&options);
-        findings.extend(devices::check(&Pins::new(bpffs)));
+        let pins = Pins::new(bpffs);
+        findings.extend(devices::check(&pins));
+        findings.extend(sockets::check(&pins, self.cgroup.as_deref()));
         let rows: Vec<_> = findings.iter().map(FindingRow::from).collect();
         list.rows(self.output.output, &rows, "nothing was checked")?;
         if self.output.output == Format::Table {

@@ -3,22 +3,25 @@
 //! Links are pinned. A new process replaces the program of each in one step (`BPF_LINK_UPDATE`),
 //! so no call goes without a program; a link to another cgroup than the one wanted is made anew.
 
-use std::fs::{self, File};
+mod link;
+mod state;
+
+use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use aya::programs::links::FdLink;
 use aya::programs::{CgroupAttachMode, CgroupSockAddr};
-use bytemuck::{Pod, Zeroable};
 use netproxy_common::SocketScope;
 use tracing::{debug, info};
 
+pub use self::state::{CgroupTree, SocketHook, SocketLink, SocketProgram};
+
+use self::link::Link;
 use super::load::Programs;
 use super::stale_sockets::StaleSockets;
-use super::syscall::{bpf, number};
 use super::{DatapathError, Pins};
 use crate::causes::with_causes;
 use crate::node::socket_option;
@@ -108,7 +111,6 @@ fn let_go(pins: &Pins) -> Result<(), DatapathError> {
 /// A cgroup v2 directory.
 struct Cgroup {
     directory: File,
-    /// The kernel's id, which is the directory's inode number (`cgroup_id` in kernel/cgroup/cgroup.c).
     id: u64,
 }
 
@@ -116,18 +118,24 @@ impl Cgroup {
     fn open(path: &Path) -> Result<Self, DatapathError> {
         let failed = |error| DatapathError::file(path, "the cgroup cannot be opened")(error);
         let directory = File::open(path).map_err(failed)?;
-        let id = directory.metadata().map_err(failed)?.ino();
+        let id = id_of(&directory.metadata().map_err(failed)?);
         Ok(Self { directory, id })
     }
+}
+
+/// The kernel's id of a cgroup: its directory's inode number (`cgroup_id` in
+/// include/linux/cgroup.h).
+fn id_of(directory: &Metadata) -> u64 {
+    directory.ino()
 }
 
 /// Replaces the program of the pinned link, or makes a link and pins it.
 fn hook(program: &mut CgroupSockAddr, cgroup: &Cgroup, pin: &Path) -> Result<(), String> {
     let text = |error: &dyn std::error::Error| with_causes(error);
-    if let Some(link) = open_pin(pin).map_err(|error| text(&error))? {
-        if cgroup_of(link.as_fd()).is_ok_and(|id| id == cgroup.id) {
+    if let Some(link) = Link::open(pin).map_err(|error| text(&error))? {
+        if link.info().is_ok_and(|info| info.cgroup == cgroup.id) {
             let program = program.fd().map_err(|error| text(&error))?.as_fd();
-            return replace(link.as_fd(), program).map_err(|error| text(&error));
+            return link.replace(program).map_err(|error| text(&error));
         }
         debug!(pin = %pin.display(), "a link to another cgroup is replaced");
         fs::remove_file(pin).map_err(|error| text(&error))?;
@@ -139,89 +147,6 @@ fn hook(program: &mut CgroupSockAddr, cgroup: &Cgroup, pin: &Path) -> Result<(),
     let link = program.take_link(id).map_err(|error| text(&error))?;
     let link = FdLink::try_from(link).map_err(|error| text(&error))?;
     link.pin(pin).map(drop).map_err(|error| text(&error))
-}
-
-/// Commands of `bpf(2)` that aya has no words for at cgroup links (uapi/linux/bpf.h).
-const BPF_OBJ_GET: libc::c_long = 7;
-const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
-const BPF_LINK_UPDATE: libc::c_long = 29;
-
-/// For `BPF_OBJ_GET`.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Path64 {
-    path: u64,
-    fd: u32,
-    flags: u32,
-}
-
-/// For `BPF_LINK_UPDATE`.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Update {
-    link_fd: u32,
-    new_program_fd: u32,
-    flags: u32,
-    old_program_fd: u32,
-}
-
-/// For `BPF_OBJ_GET_INFO_BY_FD`.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Ask {
-    fd: u32,
-    length: u32,
-    info: u64,
-}
-
-/// The beginning of `struct bpf_link_info`, of a cgroup link.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct LinkInfo {
-    kind: u32,
-    id: u32,
-    program: u32,
-    pad: u32,
-    cgroup: u64,
-    attach_type: u32,
-    more: [u32; 9],
-}
-
-fn open_pin(pin: &Path) -> io::Result<Option<OwnedFd>> {
-    let path = std::ffi::CString::new(pin.as_os_str().as_bytes())?;
-    let mut ask = Path64 {
-        path: path.as_ptr() as u64,
-        ..Path64::zeroed()
-    };
-    // SAFETY: the path outlives the call.
-    match unsafe { bpf(BPF_OBJ_GET, &mut ask) } {
-        // SAFETY: the kernel has just handed the descriptor to us.
-        Ok(fd) => Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) })),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn cgroup_of(link: BorrowedFd<'_>) -> io::Result<u64> {
-    let mut info = LinkInfo::zeroed();
-    let mut ask = Ask {
-        fd: number(link),
-        length: u32::try_from(size_of::<LinkInfo>()).unwrap_or(0),
-        info: (&raw mut info) as u64,
-    };
-    // SAFETY: the kernel writes no more than the length given of `info`, which outlives the call.
-    unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut ask) }?;
-    Ok(info.cgroup)
-}
-
-fn replace(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
-    let mut update = Update {
-        link_fd: number(link),
-        new_program_fd: number(program),
-        ..Update::zeroed()
-    };
-    // SAFETY: no pointers.
-    unsafe { bpf(BPF_LINK_UPDATE, &mut update) }.map(drop)
 }
 
 /// The cookie of this process's network namespace, by which the programs tell the host's processes.

@@ -94,6 +94,11 @@ impl Ask {
         Self(Words::new("ask").and(address))
     }
 
+    /// Asks this one, too, each time after the others.
+    pub fn and(self, address: SocketAddr) -> Self {
+        Self(self.0.and(address))
+    }
+
     /// How many.
     pub fn count(self, count: usize) -> Self {
         Self(self.0.with("--count", count))

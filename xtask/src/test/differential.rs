@@ -21,8 +21,11 @@ pub(crate) struct Differential {
     /// differential: the seed of the cases, instead of one that is always the same and a fresh one
     #[arg(long)]
     seed: Option<u64>,
+    /// differential: which cases are balanced at the socket (off, on, both), instead of every third
+    #[arg(long, value_name = "WHICH")]
+    sockets: Option<String>,
     /// differential: run the case of this directory, which a failure has left
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["cases", "seed"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["cases", "seed", "sockets"])]
     replay: Option<PathBuf>,
 }
 
@@ -31,7 +34,7 @@ impl Differential {
     pub(super) fn check(&self, only: Option<Tier>) -> Result<()> {
         ensure!(
             only == Some(Tier::Differential) || self.words().is_empty(),
-            "--cases, --seed and --replay are of the tier differential only: \
+            "--cases, --seed, --sockets and --replay are of the tier differential only: \
              cargo xtask test differential {}",
             self.words().join(" ")
         );
@@ -49,11 +52,13 @@ impl Differential {
         let Self {
             cases,
             seed,
+            sockets,
             replay,
         } = self;
         let options = [
             ("--cases", cases.map(|it| it.to_string())),
             ("--seed", seed.map(|it| it.to_string())),
+            ("--sockets", sockets.clone()),
             (
                 "--replay",
                 replay.as_ref().map(|it| it.display().to_string()),

@@ -36,7 +36,7 @@ pub(super) struct OwnArgs {
     #[arg(long = "map-size", value_name = "MAP=ENTRIES")]
     map_sizes: Vec<MapSize>,
 
-    /// The cgroup v2 directory of this node [default: where cgroup2 is mounted]
+    /// The cgroup v2 directory of this node [default: the mount with all its processes below it]
     #[arg(long, value_name = "DIR", env = "NETPROXY_CGROUP")]
     cgroup: Option<PathBuf>,
 

@@ -1,7 +1,7 @@
 //! What the agent has to know of the node that it starts on.
 
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use netproxy::check::{self, CheckOptions, Level};
@@ -9,7 +9,7 @@ use netproxy::config::OwnSettings;
 use netproxy::datapath::{SocketOptions, SourcePorts};
 use netproxy::settings::{SocketBalancing, Termination};
 use netproxy_common::SocketScope;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 /// The API server's default for `--service-node-port-range`.
 const NODE_PORTS: RangeInclusive<u16> = 30_000..=32_767;
@@ -58,13 +58,7 @@ pub(super) fn sockets(
     };
     let cgroup = match &own.cgroup {
         Some(cgroup) => cgroup.clone(),
-        None => check::find_cgroup2(Path::new("/proc"))
-            .context("/proc/self/mountinfo cannot be read")?
-            .context(
-                "no cgroup v2 hierarchy is mounted; mount it with `mkdir -p /run/netproxy/cgroup \
-                 && mount -t cgroup2 none /run/netproxy/cgroup`, or go without with \
-                 --socket-balancing off",
-            )?,
+        None => find_cgroup()?,
     };
     Ok(Some(SocketOptions {
         cgroup,
@@ -75,6 +69,19 @@ pub(super) fn sockets(
             tcp: own.terminate_tcp.unwrap_or(Termination::default().tcp),
         },
     }))
+}
+
+fn find_cgroup() -> anyhow::Result<PathBuf> {
+    let root = check::find_cgroup_root(Path::new("/proc"))
+        .context("/proc/self/mountinfo cannot be read")?
+        .context(
+            "no cgroup v2 hierarchy is mounted; mount it with `mkdir -p /run/netproxy/cgroup \
+             && mount -t cgroup2 none /run/netproxy/cgroup`, or go without with \
+             --socket-balancing off",
+        )?;
+    // What is wrong with it has been said by `look_around`.
+    info!(cgroup = %root.path.display(), reason = %root.reason, "cgroup chosen");
+    Ok(root.path)
 }
 
 /// The ports that hidden clients are told apart by.

@@ -13,6 +13,7 @@ use netproxy_lab::{
 };
 
 use crate::{
+    agents::Agents,
     api::Api,
     case::Case,
     comparison::{self, Fates, Judgement},
@@ -37,6 +38,7 @@ const SECOND_LOOKS: usize = 2;
 pub(crate) struct Arena<'lab> {
     kube: Twin<'lab>,
     netproxy: Twin<'lab>,
+    agents: Agents,
     api: Api,
     objects: Objects,
     sentinel: Sentinel,
@@ -67,8 +69,8 @@ impl<'lab> Arena<'lab> {
             control_plane.kubectl(&["label", "node", node.name(), &label])?;
         }
         twin::start_kube_proxy(kube, control_plane)?;
-        twin::start_netproxy(netproxy, kube, control_plane)?;
         let mut arena = Self {
+            agents: Agents::start(netproxy, kube, control_plane)?,
             kube: Twin::new(kube)?,
             netproxy: Twin::new(netproxy)?,
             api: Api::connect(kube, control_plane)?,
@@ -81,8 +83,8 @@ impl<'lab> Arena<'lab> {
         Ok(arena)
     }
 
-    /// Runs cases side by side; answers with the failures of each. With a `focus`, nothing but that is
-    /// looked at.
+    /// Runs cases side by side, which are all balanced at the socket or none; answers with the failures
+    /// of each. With a `focus`, nothing but that is looked at.
     ///
     /// # Errors
     /// When the labs themselves fail, or a change does not come into force.
@@ -91,6 +93,9 @@ impl<'lab> Arena<'lab> {
         cases: &[Case],
         focus: Option<Focus>,
     ) -> Result<Vec<Vec<Divergence>>> {
+        let at_sockets = cases.first().is_some_and(|case| case.at_sockets);
+        self.agents
+            .balance_at_sockets(self.netproxy.lab, at_sockets)?;
         let slots = self.take_slots(cases)?;
         let mut divergences = vec![Vec::new(); cases.len()];
         let steps = cases.iter().map(|case| case.steps.len()).max().unwrap_or(0);

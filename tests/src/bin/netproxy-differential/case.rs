@@ -14,6 +14,9 @@ pub(crate) struct Case {
     pub(crate) name: String,
     /// The states; every one has the same services in the same order.
     pub(crate) steps: Vec<State>,
+    /// Whether netproxy balances at the socket.
+    #[serde(default)]
+    pub(crate) at_sockets: bool,
 }
 
 /// All services of a case at one time.

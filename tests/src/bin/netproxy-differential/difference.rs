@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use netproxy_lab::probe::Means;
+
 use crate::{
     case::{Policy, Server},
     outcome::Outcome,
@@ -16,8 +18,10 @@ pub(crate) enum Difference {
     /// The endpoint sees the client where kube-proxy shows it the node.
     ClientAddressKept,
     /// A process that asks for a node port of its own node, or is sent to its own node, is not
-    /// answered.
+    /// answered, unless its socket is balanced.
     NodeToItself,
+    /// A pod whose socket is balanced, and that is sent to itself, sees itself.
+    SeesItself,
     /// A pod of another node that comes to this node's node port is outside.
     RemotePodIsOutside,
     /// UDP flows end with their frontend, and when no endpoint of it serves any more.
@@ -31,7 +35,10 @@ impl Difference {
                 "answers come back through this node anyway, so masquerading would only hide the client"
             }
             Self::NodeToItself => {
-                "such packets go over lo, which has no hook; balancing at the socket will serve them"
+                "such packets go over lo, which has no hook; balancing at the socket serves them"
+            }
+            Self::SeesItself => {
+                "such a connection never leaves the pod, so there is nothing to translate back"
             }
             Self::RemotePodIsOutside => {
                 "a pod is local by its device: kube-proxy goes by the cluster CIDR, takes pods of all \
@@ -63,13 +70,67 @@ pub(crate) fn expected(
         let differences = BTreeSet::from([Difference::RemotePodIsOutside]);
         return (netproxy.clone(), differences);
     }
-    let mut outcome = kube.clone();
-    let mut differences = BTreeSet::new();
-    let steps: [(Difference, Step); 2] = [
+    let packet: [(Difference, Step); 2] = [
         (Difference::NodeToItself, node_to_itself),
         (Difference::ClientAddressKept, client_address_kept),
     ];
-    for (difference, apply) in steps {
+    let socket: [(Difference, Step); 2] = [
+        (Difference::SeesItself, sees_itself),
+        (Difference::ClientAddressKept, client_address_kept),
+    ];
+    let way = Way::of(question, target);
+    if way != Way::Packet {
+        let expected = follow(&socket, question, target, kube);
+        if way == Way::Socket || expected.0 == *netproxy {
+            return expected;
+        }
+    }
+    follow(&packet, question, target, kube)
+}
+
+/// By whom a question is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// The packet hooks.
+    Packet,
+    /// The socket hooks.
+    Socket,
+    /// One of them: what the question does not tell decides.
+    Either,
+}
+
+impl Way {
+    fn of(question: &Question, target: Target) -> Self {
+        let vantage = question.vantage;
+        let means = question.means;
+        let Some(node) = vantage.node() else {
+            return Self::Packet;
+        };
+        if !question.at_sockets || means == Means::Echo {
+            return Self::Packet;
+        }
+        match target.destination {
+            Destination::NodePort(other) if other != node => Self::Packet,
+            // A host knows its own address before there is a packet.
+            Destination::NodePort(_) if vantage.is_host() => Self::Socket,
+            _ if question.is_sticky => Self::Packet,
+            // Connected datagram sockets; and a VIP may have source ranges.
+            Destination::Vip => Self::Either,
+            _ if means == Means::Udp => Self::Either,
+            _ => Self::Socket,
+        }
+    }
+}
+
+fn follow(
+    steps: &[(Difference, Step)],
+    question: &Question,
+    target: Target,
+    kube: &Outcome,
+) -> (Outcome, BTreeSet<Difference>) {
+    let mut outcome = kube.clone();
+    let mut differences = BTreeSet::new();
+    for &(difference, apply) in steps {
         let before = outcome.clone();
         apply(question, target, &mut outcome);
         if outcome != before {
@@ -93,6 +154,16 @@ fn client_address_kept(question: &Question, target: Target, outcome: &mut Outcom
         let is_hairpin = question.vantage.server() == Some(*server);
         let comes_back = is_local_pod || server.node() == entry;
         if comes_back && !is_hairpin && sources.remove(&Source::Node(entry)) {
+            sources.insert(Source::Own);
+        }
+    }
+}
+
+fn sees_itself(question: &Question, target: Target, outcome: &mut Outcome) {
+    let entry = target.destination.entry(question.vantage);
+    let own = question.vantage.server().filter(|it| !it.is_host());
+    for ((server, _), sources) in &mut outcome.answers {
+        if Some(*server) == own && sources.remove(&Source::Node(entry)) {
             sources.insert(Source::Own);
         }
     }

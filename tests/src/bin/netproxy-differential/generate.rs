@@ -43,6 +43,7 @@ pub(crate) fn case(seed: u64, number: u64) -> Case {
     Case {
         name: format!("{seed}-{number}"),
         steps,
+        at_sockets: false,
     }
 }
 

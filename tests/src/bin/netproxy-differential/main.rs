@@ -2,6 +2,7 @@
 //! probes are sent to every frontend of both, and what happens is compared. A difference that is not
 //! one of the [deliberate](difference) ones fails the case.
 
+mod agents;
 mod api;
 mod arena;
 mod case;
@@ -30,7 +31,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use netproxy_lab::{ControlPlane, Lab};
 
 use crate::{arena::Arena, case::Case, divergence::Divergence, question::Focus};
@@ -54,9 +55,34 @@ struct Arguments {
     /// The seed of the cases [default: one that is always the same, then a fresh one]
     #[arg(long)]
     seed: Option<u64>,
+    /// Which cases netproxy balances at the socket in; both: in every third
+    #[arg(long, value_enum, default_value_t)]
+    sockets: Sockets,
     /// Run the case of this directory, which a failure has left
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["cases", "seed"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["cases", "seed", "sockets"])]
     replay: Option<PathBuf>,
+}
+
+/// Which cases are balanced at the socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Sockets {
+    Off,
+    On,
+    #[default]
+    Both,
+}
+
+/// Of both, one case in so many.
+const ONE_IN: u64 = 3;
+
+impl Sockets {
+    fn balance(self, number: u64) -> bool {
+        match self {
+            Self::Off => false,
+            Self::On => true,
+            Self::Both => number % ONE_IN == ONE_IN - 1,
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -98,10 +124,17 @@ fn cases(arguments: &Arguments) -> Result<Vec<Case>> {
     };
     println!("Seeds: {seeds:?}, {} cases each", arguments.cases);
     let numbers = || 0..arguments.cases;
+    let case = |seed, number| Case {
+        at_sockets: arguments.sockets.balance(number),
+        ..generate::case(seed, number)
+    };
     let cases = seeds
         .iter()
-        .flat_map(|&seed| numbers().map(move |it| generate::case(seed, it)));
-    Ok(cases.collect())
+        .flat_map(|&seed| numbers().map(move |it| case(seed, it)));
+    let mut cases: Vec<_> = cases.collect();
+    // The agents are replaced once.
+    cases.sort_by_key(|case| case.at_sockets);
+    Ok(cases)
 }
 
 /// Short enough to be typed again.
@@ -118,7 +151,9 @@ fn compare(kube: &Lab, netproxy: &Lab, cases: &[Case]) -> Result<usize> {
     let mut arena = Arena::open(kube, netproxy, &control_plane)?;
     println!("Both labs are up");
     let mut failures: Vec<(&Case, Vec<Divergence>)> = Vec::new();
-    for (number, batch) in cases.chunks(SIDE_BY_SIDE).enumerate() {
+    let alike = cases.chunk_by(|one, next| one.at_sockets == next.at_sockets);
+    let mut done = 0;
+    for batch in alike.flat_map(|alike| alike.chunks(SIDE_BY_SIDE)) {
         let started = Instant::now();
         let divergences = arena.run(batch, None)?;
         let found = batch
@@ -126,9 +161,14 @@ fn compare(kube: &Lab, netproxy: &Lab, cases: &[Case]) -> Result<usize> {
             .zip(divergences)
             .filter(|(_, it)| !it.is_empty());
         failures.extend(found);
+        done += batch.len();
+        let at = if batch[0].at_sockets {
+            ", at the socket"
+        } else {
+            ""
+        };
         println!(
-            "{} of {} cases, {} failed ({:.1} s)",
-            (number * SIDE_BY_SIDE + batch.len()),
+            "{done} of {} cases, {} failed ({:.1} s{at})",
             cases.len(),
             failures.len(),
             started.elapsed().as_secs_f64()

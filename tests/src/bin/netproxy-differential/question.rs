@@ -53,11 +53,17 @@ pub(crate) struct Target {
 }
 
 /// One probe, and what decides how it is to end.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of each other"
+)]
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
     pub(crate) vantage: Vantage,
     pub(crate) means: Means,
     pub(crate) targets: Vec<Target>,
+    /// Whether netproxy balances at the socket.
+    pub(crate) at_sockets: bool,
     /// Under affinity only stickiness can be compared, not the endpoint.
     pub(crate) is_sticky: bool,
     /// UDP sockets that live on from one step to the next.
@@ -164,6 +170,9 @@ pub(crate) fn all(
             node_ip,
         }
         .ask(!is_last_step, &mut questions);
+    }
+    for question in &mut questions {
+        question.at_sockets = case.at_sockets;
     }
     questions
 }
@@ -389,6 +398,7 @@ fn question(now: &Service, port: &Port, family: Family, vantage: Vantage) -> Que
         vantage,
         means: means(port),
         targets: Vec::new(),
+        at_sockets: false,
         is_sticky: now.has_affinity && now.is_served(),
         is_kept: false,
         external_policy: now.external_policy,

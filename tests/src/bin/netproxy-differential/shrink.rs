@@ -41,8 +41,8 @@ fn candidates(case: &Case) -> Vec<Case> {
     let mut all = Vec::new();
     let mut push = |steps: Vec<State>| {
         let candidate = Case {
-            name: case.name.clone(),
             steps,
+            ..case.clone()
         };
         if candidate != *case && !all.contains(&candidate) {
             all.push(candidate);

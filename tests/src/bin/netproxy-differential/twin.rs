@@ -11,9 +11,9 @@ use std::{collections::BTreeMap, fs, net::IpAddr, thread};
 
 use anyhow::{Context, Result, anyhow};
 use netproxy_lab::{
-    AgentOptions, Cni, ControlPlane, Lab, Place, Prober, Serve, Traffic,
+    Cni, ControlPlane, Lab, Place, Prober, Serve, Traffic,
     addresses::{CLUSTER_V4, CLUSTER_V6},
-    control_plane::{APISERVER_PORT, SERVICES_V4, SERVICES_V6},
+    control_plane::{SERVICES_V4, SERVICES_V6},
     probe::{Batch, Probe, Replies},
 };
 use serde_json::json;
@@ -186,38 +186,6 @@ pub(crate) fn start_kube_proxy(lab: &Lab, control_plane: &ControlPlane<'_>) -> R
             "--config",
             &path.to_string_lossy(),
         ])?;
-    }
-    Ok(())
-}
-
-/// Starts netproxy on both nodes, with objects from the API server of the `other` lab: to the nodes it
-/// is where that of their own would be.
-pub(crate) fn start_netproxy(
-    lab: &Lab,
-    other: &Lab,
-    control_plane: &ControlPlane<'_>,
-) -> Result<()> {
-    let (fabric, other) = (lab.fabric(), other.fabric());
-    let peer = fabric.namespace().name();
-    other.ip(&format!(
-        "link add twin type veth peer name twin netns {peer}\n\
-         addr add 192.0.2.1/30 dev twin\n\
-         link set twin up"
-    ))?;
-    fabric.ip("addr add 192.0.2.2/30 dev twin\nlink set twin up")?;
-    let own = fabric.ipv4();
-    let ruleset = format!(
-        "table ip twin {{\
-           chain to {{ type nat hook prerouting priority dstnat;\
-             ip daddr {own} tcp dport {APISERVER_PORT} dnat to 192.0.2.1; }};\
-           chain from {{ type nat hook postrouting priority srcnat;\
-             ip daddr 192.0.2.1 masquerade; }};\
-         }}"
-    );
-    fabric.run(&["nft", &ruleset])?;
-    let options = AgentOptions::kubernetes(control_plane.agent_kubeconfig());
-    for node in lab.nodes() {
-        node.start_agent(&options)?;
     }
     Ok(())
 }

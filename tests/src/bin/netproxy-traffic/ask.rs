@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use netproxy_lab::report::{Answer, Attempt};
 use tokio::{
@@ -17,9 +17,10 @@ use crate::print;
 
 #[derive(Debug, Args)]
 pub(crate) struct Ask {
-    /// Whom to ask.
-    address: SocketAddr,
-    /// How many times.
+    /// Whom to ask; of several of one family, one after the other.
+    #[arg(required = true)]
+    addresses: Vec<SocketAddr>,
+    /// How many times each.
     #[arg(long, default_value_t = 1)]
     count: usize,
     /// Ask every time from the same socket.
@@ -44,20 +45,25 @@ pub(crate) struct Ask {
 
 impl Ask {
     pub(crate) async fn run(self) -> Result<()> {
+        ensure!(
+            !self.connected || self.addresses.len() == 1,
+            "a socket is connected to one address"
+        );
         let longest = Duration::from_millis(self.timeout_ms);
         let mut kept = None;
-        for number in 0..self.count {
+        let all = (0..self.count).flat_map(|_| &self.addresses);
+        for (number, &address) in all.enumerate() {
             if number > 0 && self.interval_ms > 0 {
                 sleep(Duration::from_millis(self.interval_ms)).await;
             }
             let socket = match kept.take() {
                 Some(socket) => socket,
-                None => self.open().await?,
+                None => self.open(address).await?,
             };
             // Every question is another one: a late answer to the last is no answer to this.
             let question = format!("{number}:{:x<width$}", "", width = self.bytes);
             let begin = Instant::now();
-            let result = timeout(longest, self.attempt(&socket, &question))
+            let result = timeout(longest, self.attempt(&socket, address, &question))
                 .await
                 .unwrap_or_else(|_| Err(anyhow!("no answer within {} ms", self.timeout_ms)));
             let milliseconds = begin.elapsed().as_secs_f64() * 1000.0;
@@ -81,8 +87,8 @@ impl Ask {
         Ok(())
     }
 
-    async fn open(&self) -> Result<UdpSocket> {
-        let any = if self.address.is_ipv4() {
+    async fn open(&self, address: SocketAddr) -> Result<UdpSocket> {
+        let any = if address.is_ipv4() {
             SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0)
         } else {
             SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0)
@@ -92,16 +98,21 @@ impl Ask {
             .await
             .with_context(|| format!("bind to {from}"))?;
         if self.connected {
-            socket.connect(self.address).await?;
+            socket.connect(address).await?;
         }
         Ok(socket)
     }
 
-    async fn attempt(&self, socket: &UdpSocket, question: &str) -> Result<(Answer, SocketAddr)> {
+    async fn attempt(
+        &self,
+        socket: &UdpSocket,
+        address: SocketAddr,
+        question: &str,
+    ) -> Result<(Answer, SocketAddr)> {
         if self.connected {
             socket.send(question.as_bytes()).await?;
         } else {
-            socket.send_to(question.as_bytes(), self.address).await?;
+            socket.send_to(question.as_bytes(), address).await?;
         }
         let mut buffer = vec![0; 128 * 1024];
         loop {

@@ -6,6 +6,7 @@
 mod ask;
 mod bytes;
 mod connection;
+mod crowd;
 mod fetch;
 mod get;
 mod hold;
@@ -38,8 +39,10 @@ enum Command {
     Get(get::Get),
     /// Get a URL of any server and say what it answers, whatever the status.
     Fetch(fetch::Fetch),
-    /// Ask by UDP a number of times.
+    /// Ask by UDP a number of times, one address or several in turn.
     Ask(ask::Ask),
+    /// Ask once from each of very many UDP sockets, and hold them (until SIGTERM, SIGINT).
+    Crowd(crowd::Crowd),
     /// Get many bytes from a server and compare hashes.
     Download(transfer::Download),
     /// Send many bytes to a server and compare hashes.
@@ -60,6 +63,7 @@ async fn main() -> Result<()> {
         Command::Get(get) => get.run().await,
         Command::Fetch(fetch) => fetch.run().await,
         Command::Ask(ask) => ask.run().await,
+        Command::Crowd(crowd) => crowd.run().await,
         Command::Download(download) => download.run().await,
         Command::Upload(upload) => upload.run().await,
         Command::Load(load) => load.run().await,

@@ -25,6 +25,7 @@ fn question(is_sticky: bool) -> Question {
             target(Destination::ExternalIp),
         ],
         is_sticky,
+        at_sockets: false,
         is_kept: false,
         external_policy: Policy::Cluster,
         has_one_set: true,

@@ -19,6 +19,7 @@ fn ask(vantage: Vantage, destination: Destination, policy: Policy) -> (Question,
         means: Means::Tcp,
         targets: vec![target],
         is_sticky: false,
+        at_sockets: false,
         is_kept: false,
         external_policy: policy,
         has_one_set: true,
@@ -110,6 +111,54 @@ fn a_process_is_refused_at_a_node_port_of_its_own_node() {
         &Outcome::refused(),
         &[Difference::NodeToItself],
     );
+}
+
+/// The same question where netproxy balances at the socket.
+fn at_sockets((question, target): (Question, Target)) -> (Question, Target) {
+    let question = Question {
+        at_sockets: true,
+        ..question
+    };
+    (question, target)
+}
+
+#[test]
+fn a_process_is_served_at_a_node_port_of_its_own_node_at_the_socket() {
+    let own = Destination::NodePort(NodeName::A);
+    let asked = at_sockets(ask(Vantage::HostA, own, Policy::Cluster));
+    let kube = answered(&[(HOST_A, Source::Own), (B1, Source::Own)]);
+    expect(&asked, &kube, &kube, &[]);
+    let (expected, _) = expected(&asked.0, asked.1, &kube, &Outcome::refused());
+    assert_ne!(expected, Outcome::refused());
+}
+
+#[test]
+fn a_process_hears_its_own_node_as_an_endpoint_at_the_socket() {
+    let asked = at_sockets(ask(Vantage::HostA, Destination::ClusterIp, Policy::Cluster));
+    let kube = answered(&[(HOST_A, Source::Own), (B1, Source::Own)]);
+    expect(&asked, &kube, &kube, &[]);
+}
+
+#[test]
+fn a_pod_that_is_its_own_endpoint_sees_itself_at_the_socket_only() {
+    let by_packet = ask(Vantage::PodA, Destination::ClusterIp, Policy::Cluster);
+    let kube = answered(&[(A1, MASQUERADED), (B1, Source::Own)]);
+    expect(&by_packet, &kube, &kube, &[]);
+    let itself = answered(&[(A1, Source::Own), (B1, Source::Own)]);
+    let asked = at_sockets(by_packet);
+    expect(&asked, &kube, &itself, &[Difference::SeesItself]);
+}
+
+#[test]
+fn what_a_socket_leaves_to_packets_is_expected_of_packets() {
+    let kube = answered(&[(A1, MASQUERADED)]);
+    let itself = answered(&[(A1, Source::Own)]);
+    for destination in [Destination::ClusterIp, Destination::NodePort(NodeName::B)] {
+        let (mut question, target) = at_sockets(ask(Vantage::PodA, destination, Policy::Local));
+        question.is_sticky = true;
+        let (expected, _) = expected(&question, target, &kube, &itself);
+        assert_eq!(expected, kube, "{destination:?}");
+    }
 }
 
 #[test]
