@@ -7,7 +7,7 @@
 use crate::plain_data;
 use crate::{Be16, Ipv6};
 
-/// How many pairs an unconnected datagram socket remembers. Frontends beyond stay on the wire.
+/// How many pairs an unconnected datagram socket remembers. With one more, all stay on the wire.
 pub const PAIRS: usize = 8;
 
 /// A frontend that a socket asked for, and the endpoint that it reaches instead.
@@ -54,14 +54,20 @@ pub struct StaleSocket {
 
 /// Value of `TALKS`: the pairs of an unconnected datagram socket. No two have the same endpoint, and
 /// no two the same frontend.
+///
+/// A frontend that is left on the wire may be given the endpoint of a pair there, and then the endpoint's
+/// answers to either come in one tuple. So a socket of which one frontend is left has all of them left
+/// from then on; the pairs name what is still on its way.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Talk {
     /// In no order; some may be none.
     pub pairs: [Pair; PAIRS],
+    /// Whether a frontend was left on the wire: not zero.
+    pub is_left: u32,
 }
 
-plain_data! { Pair => 44, Connection => 56, StaleSocket => 64, Talk => 352 }
+plain_data! { Pair => 44, Connection => 56, StaleSocket => 64, Talk => 356 }
 
 /// Which processes are served at the socket.
 #[repr(u32)]

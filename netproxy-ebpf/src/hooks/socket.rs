@@ -106,6 +106,14 @@ fn sendmsg<N: Naming>(call: Call) -> i32 {
     if let Some(talk) = &mut talk {
         pair.frontend = asked;
         pair.frontend_port = port;
+        if talk.is_left != 0 && !is_own::<N>(call) {
+            forget_endpoint(talk, &asked, port);
+            return if address::<N>(&N::read(call)).bits == 0 {
+                ALLOW
+            } else {
+                leave()
+            };
+        }
         if is_known::<N>(call.protocol(), talk, &mut pair) {
             N::write(call, &N::from_pair(&pair.endpoint), pair.endpoint_port);
             return ALLOW;
@@ -118,13 +126,13 @@ fn sendmsg<N: Naming>(call: Call) -> i32 {
                 None => false,
             };
             if !is_placed {
-                return leave();
+                return leave_all(call);
             }
             count(Counter::SocketTranslated);
             N::write(call, &N::from_pair(&pair.endpoint), pair.endpoint_port);
             ALLOW
         }
-        Decision::Leave => leave(),
+        Decision::Leave => leave_all(call),
         Decision::NotOurs => {
             // Sent straight to an endpoint: its answers are its own from now on.
             if let Some(talk) = talk {
@@ -181,6 +189,15 @@ fn leave() -> i32 {
     ALLOW
 }
 
+/// Leaves this frontend, and from now on every other that the socket talks to.
+#[inline(always)]
+fn leave_all(call: Call) -> i32 {
+    if let Some(talk) = call.begin_talk() {
+        talk.is_left = 1;
+    }
+    leave()
+}
+
 #[inline(always)]
 fn deny(errno: i32) -> i32 {
     count(Counter::SocketRefused);
@@ -227,11 +244,11 @@ fn decide<N: Naming>(call: Call, pair: &mut Pair, is_connected_udp: bool) -> Dec
     if !is_host && (is_loopback || config::is_host_only()) {
         return Decision::NotOurs;
     }
-    // What a process asks of its own host crosses no packet hook, and it is seen under that address.
     let is_own = is_host && address.has(AddressFlags::NODE);
     if is_connected_udp && !is_own && !config::terminates_udp() {
         return Decision::Leave;
     }
+    // It is seen under the address that it asks.
     let client = is_own.then_some(asked);
     let mut snapshot = Snapshot::blank();
     let asking = Client {
@@ -242,6 +259,12 @@ fn decide<N: Naming>(call: Call, pair: &mut Pair, is_connected_udp: bool) -> Dec
         Ok(()) => choose::<N>(&snapshot, client, is_host, is_loopback, pair),
         Err(_) => Decision::Leave,
     }
+}
+
+/// Whether a process asks something of its own host: that crosses no packet hook.
+#[inline(never)]
+fn is_own<N: Naming>(call: Call) -> bool {
+    call.is_host() && address::<N>(&N::read(call)).has(AddressFlags::NODE)
 }
 
 /// Whether the address is that of NodePorts on the loopback device.

@@ -94,13 +94,9 @@ impl Ask {
             SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0)
         };
         let from = self.from.unwrap_or(any);
-        let socket = UdpSocket::bind(from)
+        UdpSocket::bind(from)
             .await
-            .with_context(|| format!("bind to {from}"))?;
-        if self.connected {
-            socket.connect(address).await?;
-        }
-        Ok(socket)
+            .with_context(|| format!("bind to {from}"))
     }
 
     async fn attempt(
@@ -110,6 +106,9 @@ impl Ask {
         question: &str,
     ) -> Result<(Answer, SocketAddr)> {
         if self.connected {
+            if socket.peer_addr().is_err() {
+                socket.connect(address).await?;
+            }
             socket.send(question.as_bytes()).await?;
         } else {
             socket.send_to(question.as_bytes(), address).await?;
