@@ -25,7 +25,7 @@ use crate::model::{Change, Label, ObjectName};
 use crate::node::{self, DevicePatterns, NodeError, NodeNetwork};
 use crate::serve::{HealthChecks, HealthPublisher, ServeError, Servers};
 use crate::settings::{ServeSettings, Settings};
-use crate::source::{Source, SourceError, SourceHealth};
+use crate::source::{Interest, Source, SourceError, SourceHealth};
 use crate::store::Store;
 
 /// How many changes may wait while others are being applied.
@@ -95,7 +95,11 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     let (sender, changes) = mpsc::channel(WAITING_CHANGES);
     let (source_health, _) = watch::channel(SourceHealth::Listing);
     // Objects are listed while the programs are being verified.
-    let source = source.run(node_name.clone(), sender, source_health, stop.clone());
+    let interest = Interest {
+        node_name: node_name.clone(),
+        has_pods: false,
+    };
+    let source = source.run(interest, sender, source_health, stop.clone());
     let source = tokio::spawn(source);
     let datapath = Datapath::open(&datapath, settings.local_pods.clients())?;
     let agent = Agent {
