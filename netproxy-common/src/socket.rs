@@ -37,6 +37,10 @@ pub struct Talk {
     pub pairs: [Pair; PAIRS],
 }
 
+/// How many levels below the root of the cgroup v2 hierarchy the cgroup of a pod may be. The
+/// kubelet's own are at the second or third; clusters in containers have theirs deeper.
+pub const CGROUP_LEVELS: i32 = 16;
+
 plain_data! { Pair => 44, Talk => 352 }
 
 /// Which processes are served at the socket.
