@@ -29,6 +29,7 @@ pub const OWN_FIELDS: &[Field] = &[
         Kind::Text,
         "as `--socket-balancing`: `all`, `host-only` or `off`",
     ),
+    own("socketOptOut", Kind::Bool, "as `--socket-opt-out`"),
 ];
 
 const fn own(path: &'static str, kind: Kind, help: &'static str) -> Field {

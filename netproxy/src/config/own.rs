@@ -34,6 +34,8 @@ pub(super) struct NetproxyConfiguration {
     pub(super) masquerade: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) socket_balancing: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) socket_opt_out: Option<bool>,
 }
 
 /// What netproxy's own document says.
@@ -57,6 +59,8 @@ pub struct OwnSettings {
     pub masquerade: Option<Masquerade>,
     /// Which processes are balanced at the socket.
     pub socket_balancing: Option<SocketBalancing>,
+    /// Whether pods may opt out of that.
+    pub socket_opt_out: Option<bool>,
 }
 
 impl OwnSettings {
@@ -71,6 +75,7 @@ impl OwnSettings {
             cgroup,
             masquerade,
             socket_balancing,
+            socket_opt_out,
         } = written;
         Self {
             source: source.and_then(|text| {
@@ -93,6 +98,7 @@ impl OwnSettings {
             masquerade: masquerade.and_then(|text| one_of("masquerade", &text, check)),
             socket_balancing: socket_balancing
                 .and_then(|text| one_of("socketBalancing", &text, check)),
+            socket_opt_out,
         }
     }
 }

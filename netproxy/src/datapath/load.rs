@@ -103,14 +103,15 @@ pub(super) fn load(
     };
     let csum_flag = if is_kernel(6, 16) { CSUM_IPV6 } else { 0 };
     let SourcePorts { low, high } = options.ports;
-    let (scope, has_loopback) = match &options.sockets {
-        Some(sockets) => (sockets.scope, sockets.has_loopback_node_ports),
-        None => (SocketScope::default(), false),
-    };
+    let sockets = options.sockets.as_ref();
+    let scope = sockets.map_or(SocketScope::default(), |sockets| sockets.scope);
+    let has_opt_out = sockets.is_some_and(|sockets| sockets.has_opt_out);
+    let has_loopback = sockets.is_some_and(|sockets| sockets.has_loopback_node_ports);
     let globals = [
         ("FIB_FLAGS", fib_flags),
         ("LOCAL_CLIENTS", local_clients as u32),
         ("SOCKET_SCOPE", scope as u32),
+        ("SOCKET_OPT_OUT", u32::from(has_opt_out)),
         ("LOOPBACK_NODE_PORTS", u32::from(has_loopback)),
         ("PORTS_LOW_FIRST", u32::from(low.0)),
         ("PORTS_LOW_COUNT", u32::from(low.1)),

@@ -28,6 +28,8 @@ pub struct SocketOptions {
     pub cgroup: PathBuf,
     /// Which of them.
     pub scope: SocketScope,
+    /// Whether pods may opt out: only those that are set as clients are balanced.
+    pub has_opt_out: bool,
     /// Whether NodePorts answer processes of the host on 127.0.0.1 and `::1`.
     pub has_loopback_node_ports: bool,
 }
@@ -72,7 +74,12 @@ pub(super) fn attach(
             reason,
         })?;
     }
-    info!(cgroup = %wanted.cgroup.display(), scope = ?wanted.scope, "balancing at the socket");
+    info!(
+        cgroup = %wanted.cgroup.display(),
+        scope = ?wanted.scope,
+        opt_out = wanted.has_opt_out,
+        "balancing at the socket"
+    );
     Ok(())
 }
 

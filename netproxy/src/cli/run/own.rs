@@ -49,6 +49,18 @@ pub(super) struct OwnArgs {
     /// others are served packet by packet [default: all]
     #[arg(long, value_enum)]
     socket_balancing: Option<SocketBalancing>,
+
+    /// Let namespaces and pods opt out of balancing at the socket, by
+    /// `netproxy.dev/socket-balancing: "off"` as a label or an annotation. Pods and Namespaces are
+    /// watched for that
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    socket_opt_out: Option<bool>,
 }
 
 impl OwnArgs {
@@ -66,6 +78,7 @@ impl OwnArgs {
             cgroup,
             masquerade,
             socket_balancing,
+            socket_opt_out,
         } = self;
         OwnSettings {
             source: source.or(file.source),
@@ -77,6 +90,7 @@ impl OwnArgs {
             cgroup: cgroup.or(file.cgroup),
             masquerade: masquerade.or(file.masquerade),
             socket_balancing: socket_balancing.or(file.socket_balancing),
+            socket_opt_out: socket_opt_out.or(file.socket_opt_out),
         }
     }
 }

@@ -181,6 +181,10 @@ fn netproxys_own_document_is_read_strictly() {
             r#"socketBalancing: "never": must be one of all, host-only, off"#,
         ),
         (
+            "socketOptOut: often",
+            r#"socketOptOut: "often": must be true or false"#,
+        ),
+        (
             "devices: eth0",
             r#"devices: "eth0": must be a list of texts"#,
         ),
@@ -195,7 +199,8 @@ fn netproxys_own_document_is_read_strictly() {
         (
             "device: [eth0]",
             "device: NetproxyConfiguration has no such field; it has source, server, devices, \
-             excludedDevices, attach, mapSizes, cgroup, masquerade, socketBalancing",
+             excludedDevices, attach, mapSizes, cgroup, masquerade, socketBalancing, \
+             socketOptOut",
         ),
     ] {
         let told = wrong(&format!("{OWN_HEAD}{fields}\n"));
