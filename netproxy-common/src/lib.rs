@@ -32,7 +32,7 @@ pub use frontend::{Frontend, FrontendKey, FrontendKind};
 pub use name::Name;
 pub use network::{LocalClients, Network};
 pub use service::{Endpoint, EndpointFlags, Range, RangeFlags, Service, Verdict, Window};
-pub use socket::{Connection, Pair, SocketScope, StaleSocket, Talk};
+pub use socket::{CGROUP_LEVELS, Connection, Pair, SocketScope, StaleSocket, Talk};
 pub use source_range::SourceRange;
 
 /// Version of the map layouts; part of the pin path (`/sys/fs/bpf/netproxy/v1/`).

@@ -67,6 +67,10 @@ pub struct Talk {
     pub is_left: u32,
 }
 
+/// How many levels below the root of the cgroup v2 hierarchy the cgroup of a pod may be. The
+/// kubelet's own are at the second or third; clusters in containers have theirs deeper.
+pub const CGROUP_LEVELS: i32 = 16;
+
 plain_data! { Pair => 44, Connection => 56, StaleSocket => 64, Talk => 356 }
 
 /// Which processes are served at the socket.

@@ -25,6 +25,10 @@ static HOST_NETNS: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 static SOCKET_SCOPE: Global<u32> = Global::new(0);
 
+/// Whether pods may opt out of being served at the socket.
+#[unsafe(no_mangle)]
+static SOCKET_OPT_OUT: Global<u32> = Global::new(0);
+
 /// Whether NodePorts answer processes of the host on 127.0.0.1 and `::1`.
 #[unsafe(no_mangle)]
 static LOOPBACK_NODE_PORTS: Global<u32> = Global::new(0);
@@ -76,6 +80,11 @@ pub(crate) fn host_netns() -> u64 {
 #[inline(always)]
 pub(crate) fn is_host_only() -> bool {
     SOCKET_SCOPE.load() == SocketScope::HostOnly as u32
+}
+
+#[inline(always)]
+pub(crate) fn has_opt_out() -> bool {
+    SOCKET_OPT_OUT.load() != 0
 }
 
 #[inline(always)]

@@ -20,6 +20,7 @@ mod maps;
 mod nat;
 mod networks;
 mod packet;
+mod pod;
 mod ports;
 mod refuse;
 mod route;

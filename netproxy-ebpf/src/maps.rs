@@ -140,6 +140,11 @@ pub(crate) static SOCKETS: SkStorage<Connection> = SkStorage::new();
 #[btf_map]
 pub(crate) static TALKS: SkStorage<Talk> = SkStorage::new();
 
+/// Cgroups of the pods that are balanced at the socket, where pods may opt out. The values mean
+/// nothing.
+#[btf_map]
+pub(crate) static SOCKET_CLIENTS: HashMap<u64, u32, 16_384, GROWING> = HashMap::new();
+
 /// Devices that carry pods or the outside, by ifindex.
 #[btf_map]
 pub(crate) static DEVICES: HashMap<u32, Device, 16_384, GROWING> = HashMap::new();

@@ -10,6 +10,7 @@ mod sync;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,10 +25,10 @@ use tracing::{debug, error, info};
 use self::stale_sockets::Sweeps;
 use crate::datapath::{Datapath, DatapathError, DatapathOptions};
 use crate::model::{Change, Label, ObjectName};
-use crate::node::{self, DevicePatterns, NodeError, NodeNetwork};
+use crate::node::{self, DevicePatterns, NodeError, NodeNetwork, PodCgroups};
 use crate::serve::{HealthChecks, HealthPublisher, ServeError, Servers};
 use crate::settings::{ServeSettings, Settings};
-use crate::source::{Source, SourceError, SourceHealth};
+use crate::source::{Interest, Source, SourceError, SourceHealth};
 use crate::store::Store;
 
 /// How many changes may wait while others are being applied.
@@ -94,10 +95,19 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     let health = HealthPublisher::new(Timestamp::now(), checks);
     let mut servers = Servers::start(serve, &source, &node_name, &health);
     let network = node::watch(&tasks, stop.clone()).await?;
+    let cgroup = opt_out_below(&datapath);
+    let interest = Interest {
+        node_name: node_name.clone(),
+        has_pods: cgroup.is_some(),
+    };
+    let cgroups = match cgroup {
+        Some(base) => Some(node::watch_pod_cgroups(&tasks, stop.clone(), base).await?),
+        None => None,
+    };
     let (sender, changes) = mpsc::channel(WAITING_CHANGES);
     let (source_health, _) = watch::channel(SourceHealth::Listing);
     // Objects are listed while the programs are being verified.
-    let source = source.run(node_name.clone(), sender, source_health, stop.clone());
+    let source = source.run(interest, sender, source_health, stop.clone());
     let source = tokio::spawn(source);
     let terminator = stale_sockets::terminator(datapath.sockets.as_mut()).await;
     let terminates_tcp = datapath
@@ -114,6 +124,7 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         settings,
         patterns: devices,
         network: network.borrow().clone(),
+        cgroups,
         node_ports: None,
         health,
         has_started: false,
@@ -140,12 +151,30 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     outcome
 }
 
+/// The cgroup below which pods may opt out of balancing at the socket.
+fn opt_out_below(options: &DatapathOptions) -> Option<PathBuf> {
+    let sockets = options.sockets.as_ref().filter(|it| it.has_opt_out)?;
+    Some(sockets.cgroup.clone())
+}
+
+/// Waits for the next state; for ever where there is nothing to follow.
+async fn changed<T>(
+    receiver: &mut Option<watch::Receiver<T>>,
+) -> Result<(), watch::error::RecvError> {
+    match receiver {
+        Some(receiver) => receiver.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Agent {
     store: Store,
     datapath: Datapath,
     patterns: DevicePatterns,
     settings: Settings,
     network: Arc<NodeNetwork>,
+    /// The cgroups of this node's pods, where they may opt out of balancing at the socket.
+    cgroups: Option<watch::Receiver<Arc<PodCgroups>>>,
     /// The addresses that NodePorts were last made to answer on.
     node_ports: Option<BTreeSet<IpAddr>>,
     health: HealthPublisher,
@@ -199,6 +228,7 @@ impl Agent {
                         if !self.has_started || self.store.node() != node.as_ref() {
                             self.look_at_network();
                         }
+                        self.set_socket_clients();
                         self.bring_up_to_date();
                     }
                 }
@@ -210,6 +240,12 @@ impl Agent {
                     self.look_at_network();
                 }
                 sweep = Sweeps::next(&mut self.sweeps) => self.judge(sweep),
+                outcome = changed(&mut self.cgroups) => {
+                    if outcome.is_err() {
+                        return Err(AgentError::Ended("watch of the pods' cgroups"));
+                    }
+                    self.set_socket_clients();
+                }
                 _ = expiry.tick() => self.expire_flows(),
                 _ = comparison.tick() => self.compare(),
                 () = is_due => {

@@ -25,6 +25,7 @@ mod pins;
 mod ranges;
 mod service_ids;
 mod services;
+mod socket_clients;
 mod sockets;
 mod source_ranges;
 mod stale_sockets;
@@ -56,6 +57,7 @@ use self::flow_table::InUse;
 use self::frontends::Frontends;
 use self::networks::Networks;
 use self::services::{Put, Services};
+use self::socket_clients::SocketClients;
 use crate::model::{ObjectName, Protocol};
 use crate::node::Attachment;
 use crate::plan::WantedPort;
@@ -98,6 +100,7 @@ pub struct Datapath {
     addresses: Addresses,
     service_cidrs: Networks,
     pod_cidrs: Networks,
+    socket_clients: SocketClients,
     devices: Devices,
     flows: FlowTable,
 }
@@ -117,6 +120,12 @@ impl Datapath {
         let addresses = Addresses::adopt(&mut loaded, &frontends)?;
         let service_cidrs = Networks::adopt(&mut loaded, ["SERVICE_CIDRS_V4", "SERVICE_CIDRS_V6"])?;
         let pod_cidrs = Networks::adopt(&mut loaded, ["POD_CIDRS_V4", "POD_CIDRS_V6"])?;
+        let has_opt_out = options.sockets.as_ref().is_some_and(|it| it.has_opt_out);
+        let mut socket_clients = SocketClients::adopt(&mut loaded)?;
+        if !has_opt_out {
+            // Nobody follows them: they would be out of date when somebody asks for them again.
+            socket_clients.set(&BTreeSet::new())?;
+        }
         let devices = Devices::adopt(
             loaded,
             &options.pins,
@@ -129,6 +138,7 @@ impl Datapath {
             addresses,
             service_cidrs,
             pod_cidrs,
+            socket_clients,
             devices,
             flows,
         })
@@ -236,6 +246,11 @@ impl Datapath {
     /// Takes note of the networks of this node's pods, under [`LocalClients::Networks`].
     pub fn set_pod_cidrs(&mut self, networks: &[IpNet]) -> Result<(), DatapathError> {
         self.pod_cidrs.set(networks)
+    }
+
+    /// Makes these the cgroups of the pods that are balanced at the socket, where pods may opt out.
+    pub fn set_socket_clients(&mut self, wanted: &BTreeSet<u64>) -> Result<(), DatapathError> {
+        self.socket_clients.set(wanted)
     }
 
     /// Attaches to these devices, and lets go of all others.

@@ -9,10 +9,14 @@ pub mod convert;
 mod endpoint;
 mod name;
 mod node;
+mod pod;
+mod pod_uid;
 mod service;
 
 pub use change::Change;
 pub use endpoint::{Endpoint, EndpointSlice, Hints, SlicePort};
 pub use name::{Family, Label, ObjectName, Protocol};
 pub use node::Node;
+pub use pod::{Namespace, Pod, SocketWish};
+pub use pod_uid::PodUid;
 pub use service::{Service, ServicePort, TrafficPolicy};

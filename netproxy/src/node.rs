@@ -4,6 +4,7 @@
 //! [`watch()`] owns the conversation with the kernel and publishes whole, consistent
 //! [`NodeNetwork`]s; [`attachments()`] is pure and decides from one of them where the packet
 //! programs go. Everything happens in the network namespace of the calling thread.
+//! [`watch_pod_cgroups()`] follows the cgroups by which a process's pod is known.
 
 mod address;
 mod attachment;
@@ -12,6 +13,7 @@ mod kernel;
 mod link;
 mod network;
 mod pattern;
+mod pod_cgroups;
 mod route;
 mod socket_option;
 mod watch;
@@ -22,5 +24,6 @@ pub use error::NodeError;
 pub use link::{Link, LinkKind, LinkLayer};
 pub use network::NodeNetwork;
 pub use pattern::DevicePatterns;
+pub use pod_cgroups::{PodCgroups, watch_pod_cgroups};
 pub use socket_option::socket_option;
 pub use watch::watch;

@@ -4,12 +4,14 @@
 //! `ports` walks a Service; for each of its ports `join` finds the endpoints, `topology` reads
 //! their hints, and `segments` sorts them so that every set a client may use is one window.
 //! `node_ports` chooses the addresses that NodePorts answer on; `health` counts for load balancers.
+//! `socket_clients` says which pods are balanced at the socket.
 
 mod health;
 mod join;
 mod node_ports;
 mod ports;
 mod segments;
+mod socket_clients;
 mod topology;
 mod wanted;
 
@@ -19,4 +21,5 @@ mod tests;
 pub use health::{HealthCheck, health_check};
 pub use node_ports::{node_ips, node_port_addresses};
 pub use ports::plan_service;
+pub use socket_clients::socket_clients;
 pub use wanted::{NodeView, PortKey, WantedEndpoint, WantedFrontend, WantedPort, WantedRange};

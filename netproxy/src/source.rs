@@ -7,6 +7,7 @@
 mod error;
 mod event;
 mod health;
+mod interest;
 mod kubernetes;
 mod manifests;
 
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::error::SourceError;
 pub use self::event::{Event, Events, Regarding};
 pub use self::health::SourceHealth;
+pub use self::interest::Interest;
 pub use self::kubernetes::KubernetesOptions;
 use crate::model::{Change, Label};
 
@@ -37,7 +39,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Sends what the source holds, as `node_name` sees it, into `changes` until `stop` or until
+    /// Sends what the source holds, as far as it is of `interest`, into `changes` until `stop` or until
     /// the receiver is gone. What happens to the source meanwhile is told by `health`; it is
     /// retried for ever.
     ///
@@ -46,17 +48,17 @@ impl Source {
     /// Only for what retrying cannot mend: a source that is configured wrongly.
     pub async fn run(
         self,
-        node_name: Label,
+        interest: Interest,
         changes: mpsc::Sender<Change>,
         health: watch::Sender<SourceHealth>,
         stop: CancellationToken,
     ) -> Result<(), SourceError> {
         match self {
             Self::Kubernetes(options) => {
-                kubernetes::run(options, node_name, changes, health, stop).await
+                kubernetes::run(options, interest, changes, health, stop).await
             }
             Self::Manifests(directory) => {
-                manifests::run(directory, node_name, changes, health, stop).await
+                manifests::run(directory, interest, changes, health, stop).await
             }
         }
     }

@@ -5,6 +5,7 @@
 //! nothing dirty. Slices of services that do not exist (yet) are kept, as the two arrive
 //! independently.
 
+mod clients;
 mod group;
 mod last_known;
 
@@ -18,13 +19,14 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
+use self::clients::Clients;
 use self::group::Group;
 use self::last_known::LastKnown;
-use crate::model::{Change, Endpoint, EndpointSlice, Label, Node, ObjectName, Service};
+use crate::model::{Change, Endpoint, EndpointSlice, Label, Node, ObjectName, PodUid, Service};
 use crate::plan::{HealthCheck, NodeView, WantedPort, health_check, node_ips, plan_service};
 use crate::settings::Settings;
 
-/// Services, the slices of each, and this node's Node.
+/// Services, the slices of each, this node's Node, and what its pods say of themselves.
 #[derive(Debug)]
 pub struct Store {
     groups: FxHashMap<ObjectName, Group>,
@@ -35,6 +37,7 @@ pub struct Store {
     node: Option<Box<Node>>,
     view: NodeView,
     service_cidrs: BTreeMap<Label, Vec<IpNet>>,
+    clients: Clients,
     /// Configured addresses that take the place of the Node's.
     node_ips: Vec<IpAddr>,
     dirty: BTreeSet<ObjectName>,
@@ -60,6 +63,7 @@ impl Store {
             view: NodeView::named(name),
             node_ips: Vec::new(),
             service_cidrs: BTreeMap::new(),
+            clients: Clients::default(),
             dirty: BTreeSet::new(),
             is_complete: false,
         }
@@ -87,6 +91,8 @@ impl Store {
             Change::ServiceCidr(name, None) => {
                 self.service_cidrs.remove(&name);
             }
+            Change::Pod(name, pod) => self.clients.set_pod(name, pod),
+            Change::Namespace(name, namespace) => self.clients.set_namespace(name, namespace),
             Change::Listed => self.is_complete = true,
         }
     }
@@ -157,6 +163,12 @@ impl Store {
     /// The networks that cluster IPs are taken from, in the order of their objects' names.
     pub fn service_cidrs(&self) -> impl Iterator<Item = IpNet> {
         self.service_cidrs.values().flatten().copied()
+    }
+
+    /// Of these cgroups of pods, those that are balanced at the socket.
+    #[must_use]
+    pub fn socket_clients(&self, cgroups: &BTreeSet<(PodUid, u64)>) -> BTreeSet<u64> {
+        self.clients.among(cgroups)
     }
 
     /// This node's Node, if there is one.

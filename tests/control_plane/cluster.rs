@@ -81,8 +81,18 @@ impl<'lab> Cluster<'lab> {
     }
 
     pub(crate) fn start_agents(&mut self) -> Result<()> {
-        let options = AgentOptions::kubernetes(self.control_plane.agent_kubeconfig())
-            .environment("NETPROXY_LOG", "info,netproxy::source=debug");
+        self.start_agents_with(|options| options)
+    }
+
+    /// The same, with agents that are told more.
+    pub(crate) fn start_agents_with(
+        &mut self,
+        options: impl Fn(AgentOptions) -> AgentOptions,
+    ) -> Result<()> {
+        let options = options(
+            AgentOptions::kubernetes(self.control_plane.agent_kubeconfig())
+                .environment("NETPROXY_LOG", "info,netproxy::source=debug"),
+        );
         for node in self.lab.nodes() {
             self.agents.push(node.start_agent(&options)?);
         }

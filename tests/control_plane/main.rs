@@ -5,6 +5,7 @@ mod agents;
 mod cluster;
 mod components;
 mod events;
+mod opt_out;
 mod outages;
 mod services;
 mod traffic;

@@ -18,6 +18,7 @@ mod masquerade;
 mod netfilter;
 mod node_port;
 mod node_port_addresses;
+mod opt_out;
 mod outside_address;
 mod refusal;
 mod refused;

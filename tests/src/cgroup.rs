@@ -1,4 +1,5 @@
-//! The lab's directories in the cgroup v2 tree: `netproxy-lab/<lab>/<node>/<pod>`.
+//! The lab's directories in the cgroup v2 tree: `netproxy-lab/<lab>/<node>`, and pods' below their
+//! node's, named as the kubelet names them.
 //!
 //! They are what the socket hooks attach to, and how the lab finds its processes to end them. No
 //! controller is switched on below, so a node's cgroup may hold processes and pods' cgroups at once.

@@ -57,6 +57,7 @@ mod teardown;
 pub mod traffic;
 pub mod wait;
 pub mod watchdog;
+pub mod way;
 
 pub use addresses::{Addresses, url};
 pub use agent::{Agent, AgentOptions, Source};
@@ -73,3 +74,4 @@ pub use prober::Prober;
 pub use process::Process;
 pub use traffic::{Ask, Get, Hold, Load, Serve, Traffic};
 pub use wait::{wait_for, wait_until};
+pub use way::Way;

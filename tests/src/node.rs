@@ -155,13 +155,25 @@ impl Node {
     /// # Errors
     /// When the name is taken, the node is full, or the kernel refuses.
     pub fn add_pod(&self, name: &str) -> Result<Pod> {
+        self.add_pod_with(name, None)
+    }
+
+    /// The same, of a pod that an API server has given this UID to.
+    ///
+    /// # Errors
+    /// As [`Node::add_pod`].
+    pub fn add_pod_of_uid(&self, name: &str, uid: &str) -> Result<Pod> {
+        self.add_pod_with(name, Some(uid))
+    }
+
+    fn add_pod_with(&self, name: &str, uid: Option<&str>) -> Result<Pod> {
         check_name(name)?;
         let mut pods = self.locked_pods();
         let number = u8::try_from(pods.len() + 1)
             .ok()
             .filter(|&number| number <= MOST_PODS);
         let number = number.with_context(|| format!("the node {} is full", self.name()))?;
-        let pod = Pod::create(self, &self.parts.plan, name, number)
+        let pod = Pod::create(self, &self.parts.plan, name, number, uid)
             .with_context(|| format!("the pod {name} cannot be made"))?;
         pods.push(pod.clone());
         Ok(pod)

@@ -21,6 +21,7 @@
 //! ```
 
 mod endpoint;
+mod pod;
 mod service;
 
 use std::{
@@ -34,9 +35,10 @@ use serde_json::{Value, json};
 
 pub use self::{
     endpoint::EndpointObject,
+    pod::{SOCKET_BALANCING, namespace_object, pod_object},
     service::{Port, Protocol, ServiceObject, TrafficPolicy},
 };
-use crate::{Node, Place};
+use crate::{Node, Place, Pod};
 
 /// A directory of manifests.
 #[derive(Clone, Debug)]
@@ -76,6 +78,26 @@ impl Objects {
     /// When the file cannot be removed; one that is not there is no error.
     pub fn remove_node(&self, node: &Node) -> Result<()> {
         remove(&self.directory.join(node_file_name(node)))
+    }
+
+    /// Writes the Pod, in place of what it was before. It wishes (`on`, `off`) to be balanced at its
+    /// sockets or not, or has no wish.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn put_pod(&self, pod: &Pod, namespace: &str, wish: Option<&str>) -> Result<()> {
+        let file = format!("pod-{}.json", pod.name());
+        self.write(&file, &pod_object(pod, namespace, wish))
+    }
+
+    /// Writes the Namespace, in place of what it was before. Its pods wish to be balanced at their
+    /// sockets or not, unless they have wishes of their own.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn put_namespace(&self, name: &str, wish: Option<&str>) -> Result<()> {
+        let file = format!("namespace-{name}.json");
+        self.write(&file, &namespace_object(name, wish))
     }
 
     /// Writes the Service with its slices, in place of what it was before.

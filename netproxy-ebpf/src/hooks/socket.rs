@@ -18,7 +18,7 @@ use crate::family::Family;
 use crate::service::{self, Client, Snapshot};
 use crate::socket::{Call, Mapped4, Naming, Plain4, Plain6, is_none};
 use crate::usable::{self, Chosen};
-use crate::{affinity, config};
+use crate::{affinity, config, pod};
 
 const ALLOW: i32 = 1;
 const DENY: i32 = 0;
@@ -114,7 +114,7 @@ fn sendmsg<N: Naming>(call: Call) -> i32 {
                 leave()
             };
         }
-        if is_known::<N>(call.protocol(), talk, &mut pair) {
+        if is_known::<N>(call.protocol(), talk, &mut pair) && pod::is_balanced(call) {
             N::write(call, &N::from_pair(&pair.endpoint), pair.endpoint_port);
             return ALLOW;
         }
@@ -243,6 +243,9 @@ fn decide<N: Naming>(call: Call, pair: &mut Pair, is_connected_udp: bool) -> Dec
     let is_host = call.is_host();
     if !is_host && (is_loopback || config::is_host_only()) {
         return Decision::NotOurs;
+    }
+    if !pod::is_balanced(call) {
+        return Decision::Leave;
     }
     let is_own = is_host && address.has(AddressFlags::NODE);
     if is_connected_udp && !is_own && !config::terminates_udp() {

@@ -43,6 +43,19 @@ impl Agent {
         }
     }
 
+    /// Which pods are balanced at the socket, where they may opt out. Pods of which nothing is known
+    /// yet may have opted out; but before everything is listed that is no reason to end what was.
+    pub(super) fn set_socket_clients(&mut self) {
+        let Some(cgroups) = self.cgroups.as_mut().filter(|_| self.store.is_complete()) else {
+            return;
+        };
+        let cgroups = cgroups.borrow_and_update().clone();
+        let clients = self.store.socket_clients(&cgroups);
+        if let Err(error) = self.datapath.set_socket_clients(&clients) {
+            error!(%error, "pods may be balanced at the socket, or not, against their wish");
+        }
+    }
+
     fn set_pod_cidrs(&mut self) {
         let node = self.store.node();
         let networks = match &self.settings.local_pods {

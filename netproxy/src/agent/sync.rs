@@ -31,6 +31,7 @@ impl Agent {
     /// Compares everything with what the kernel holds, and repairs it.
     pub(super) fn compare(&mut self) {
         self.look_at_network();
+        self.set_socket_clients();
         if !self.has_started {
             return;
         }

@@ -38,6 +38,8 @@ pub(super) struct NetproxyConfiguration {
     pub(super) terminate_udp: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) terminate_tcp: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) socket_opt_out: Option<bool>,
 }
 
 /// What netproxy's own document says.
@@ -65,6 +67,8 @@ pub struct OwnSettings {
     pub terminate_udp: Option<bool>,
     /// Whether TCP connections are.
     pub terminate_tcp: Option<bool>,
+    /// Whether pods may opt out of that.
+    pub socket_opt_out: Option<bool>,
 }
 
 impl OwnSettings {
@@ -81,6 +85,7 @@ impl OwnSettings {
             socket_balancing,
             terminate_udp,
             terminate_tcp,
+            socket_opt_out,
         } = written;
         Self {
             source: source.and_then(|text| {
@@ -105,6 +110,7 @@ impl OwnSettings {
                 .and_then(|text| one_of("socketBalancing", &text, check)),
             terminate_udp,
             terminate_tcp,
+            socket_opt_out,
         }
     }
 }

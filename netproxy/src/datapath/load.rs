@@ -104,18 +104,16 @@ pub(super) fn load(
     };
     let csum_flag = if is_kernel(6, 16) { CSUM_IPV6 } else { 0 };
     let SourcePorts { low, high } = options.ports;
-    let (scope, has_loopback, termination) = match &options.sockets {
-        Some(sockets) => (
-            sockets.scope,
-            sockets.has_loopback_node_ports,
-            sockets.termination,
-        ),
-        None => (SocketScope::default(), false, Termination::NONE),
-    };
+    let sockets = options.sockets.as_ref();
+    let scope = sockets.map_or(SocketScope::default(), |sockets| sockets.scope);
+    let has_opt_out = sockets.is_some_and(|sockets| sockets.has_opt_out);
+    let has_loopback = sockets.is_some_and(|sockets| sockets.has_loopback_node_ports);
+    let termination = sockets.map_or(Termination::NONE, |sockets| sockets.termination);
     let globals = [
         ("FIB_FLAGS", fib_flags),
         ("LOCAL_CLIENTS", local_clients as u32),
         ("SOCKET_SCOPE", scope as u32),
+        ("SOCKET_OPT_OUT", u32::from(has_opt_out)),
         ("LOOPBACK_NODE_PORTS", u32::from(has_loopback)),
         ("TERMINATES_UDP", u32::from(termination.udp)),
         ("TERMINATES_TCP", u32::from(termination.tcp)),

@@ -64,6 +64,7 @@ const SHAPES: &[Shape] = &[
     shape::<FrontendKey<Ipv6>, u32>("PORT_CURSORS_V6", MapType::LruHash),
     shape::<i32, Connection>("SOCKETS", MapType::SkStorage),
     shape::<i32, Talk>("TALKS", MapType::SkStorage),
+    shape::<u64, u32>("SOCKET_CLIENTS", MapType::Hash),
     shape::<u32, Device>("DEVICES", MapType::Hash),
     shape::<u32, u64>("COUNTERS", MapType::PerCpuArray),
     shape::<u32, Name>("NAMES", MapType::Hash),

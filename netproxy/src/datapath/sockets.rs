@@ -34,6 +34,8 @@ pub struct SocketOptions {
     pub cgroup: PathBuf,
     /// Which of them.
     pub scope: SocketScope,
+    /// Whether pods may opt out: only those that are set as clients are balanced.
+    pub has_opt_out: bool,
     /// Whether NodePorts answer processes of the host on 127.0.0.1 and `::1`.
     pub has_loopback_node_ports: bool,
     /// Which sockets somebody ends when their endpoint is gone.
@@ -90,6 +92,7 @@ pub(super) fn attach(
     info!(
         cgroup = %wanted.cgroup.display(),
         scope = ?wanted.scope,
+        opt_out = wanted.has_opt_out,
         termination = ?wanted.termination,
         "balancing at the socket"
     );

@@ -10,6 +10,7 @@ mod complaint;
 mod endpoint_slice;
 mod interner;
 mod node;
+mod pod;
 mod service;
 mod service_cidr;
 
@@ -21,6 +22,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 pub use self::endpoint_slice::endpoint_slice;
 pub use self::interner::Interner;
 pub use self::node::node;
+pub use self::pod::{namespace, pod};
 pub use self::service::service;
 pub use self::service_cidr::service_cidr;
 use super::{ObjectName, Protocol};
@@ -35,11 +37,11 @@ const LABEL_BYTES: usize = 63;
 /// `namespace/name` from an object's metadata, or None if either is none that Kubernetes admits.
 pub fn object_name(metadata: &ObjectMeta, interner: &mut Interner) -> Option<ObjectName> {
     let name = metadata.name.as_deref().filter(|name| is_name(name))?;
-    Some(ObjectName::new(namespace(metadata, interner)?, name))
+    Some(ObjectName::new(namespace_of(metadata, interner)?, name))
 }
 
 /// The (interned) namespace of an object.
-fn namespace(metadata: &ObjectMeta, interner: &mut Interner) -> Option<super::Label> {
+fn namespace_of(metadata: &ObjectMeta, interner: &mut Interner) -> Option<super::Label> {
     match metadata.namespace.as_deref() {
         None | Some("") => Some(interner.intern(DEFAULT_NAMESPACE)),
         Some(namespace) => is_label(namespace).then(|| interner.intern(namespace)),

@@ -1,8 +1,9 @@
 //! What can go wrong in the conversation with the kernel.
 
 use std::io;
+use std::path::PathBuf;
 
-/// Why this node's network cannot be read or followed.
+/// Why this node's network, or its pods' cgroups, cannot be read or followed.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// A netlink socket was refused.
@@ -37,6 +38,24 @@ pub enum NodeError {
     BrokenOff {
         /// What was asked for.
         object: &'static str,
+    },
+    /// There is no inotify instance left.
+    #[error(
+        "cgroups cannot be watched: {0}; raise fs.inotify.max_user_instances, or go without \
+         --socket-opt-out"
+    )]
+    Inotify(#[source] io::Error),
+    /// The cgroups below this one cannot be read.
+    #[error(
+        "the cgroups below {base} cannot be read: {reason}; name the root of the cgroup v2 hierarchy \
+         with --cgroup, or go without --socket-opt-out"
+    )]
+    Cgroups {
+        /// Where pods' cgroups are looked for.
+        base: PathBuf,
+        /// Why not.
+        #[source]
+        reason: io::Error,
     },
     /// The event socket is gone.
     #[error("the netlink event socket was closed; a new connection is needed")]

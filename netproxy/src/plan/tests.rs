@@ -8,6 +8,7 @@ mod merge;
 mod node_ports;
 mod ports;
 mod reference;
+mod socket_clients;
 mod terminating;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,7 +1,8 @@
 //! A Kubernetes API server as the source.
 //!
-//! One task per kind: Services, EndpointSlices, this node's own Node, and ServiceCIDRs, which not
-//! every server has. Each follows its kind with a watch of its own (HTTP/1.1: a connection of its own), converts every object to the
+//! One task per kind: Services, EndpointSlices, this node's own Node, ServiceCIDRs, which not
+//! every server has, and where pods may opt out of something the metadata of this node's Pods and of
+//! Namespaces. Each follows its kind with a watch of its own (HTTP/1.1: a connection of its own), converts every object to the
 //! compact model at once and drops it. Nothing of the API's own types is kept.
 
 mod connection;
@@ -20,20 +21,22 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
+use kube::core::PartialObjectMeta;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::connection::Connection;
+use self::kind::Kind;
 use self::listing::Latch;
 use self::outage::Outage;
 pub(super) use self::recording::record;
 use self::watching::Watching;
-use super::{SourceError, SourceHealth};
-use crate::model::{Change, Label};
+use super::{Interest, SourceError, SourceHealth};
+use crate::model::Change;
 
 /// How the API server is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,55 +48,56 @@ pub struct KubernetesOptions {
     pub server: Option<String>,
 }
 
-/// Follows every kind until `stop` or until the receiver of `changes` is gone.
+/// Follows every kind of interest until `stop` or until the receiver of `changes` is gone.
 pub(super) async fn run(
     options: KubernetesOptions,
-    node_name: Label,
+    interest: Interest,
     changes: mpsc::Sender<Change>,
     health: watch::Sender<SourceHealth>,
     stop: CancellationToken,
 ) -> Result<(), SourceError> {
     // A connection each, made before anything starts: a wrong configuration is an error here.
-    let services = Connection::open(&options).await?;
-    let slices = Connection::open(&options).await?;
-    let node = Connection::open(&options).await?;
-    let cidrs = Connection::open(&options).await?;
-    follow(
-        [services, slices, node, cidrs],
-        node_name,
-        changes,
-        health,
-        stop,
-    )
-    .await;
+    let mut connections = Vec::new();
+    for kind in Kind::of(&interest) {
+        connections.push((*kind, Connection::open(&options).await?));
+    }
+    follow(connections, interest, changes, health, stop).await;
     Ok(())
 }
 
-/// Runs one task per kind on its connection (services, slices, node, service CIDRs) until all have ended.
+/// Runs one task per kind on its connection until all have ended.
 async fn follow(
-    [services, slices, node, cidrs]: [Connection; 4],
-    node_name: Label,
+    connections: Vec<(Kind, Connection)>,
+    interest: Interest,
     changes: mpsc::Sender<Change>,
     health: watch::Sender<SourceHealth>,
     stop: CancellationToken,
 ) {
-    let outage = Arc::new(Outage::new(services.address().to_owned(), health));
-    let latch = Arc::new(Latch::default());
+    let address = connections.first().map(|(_, first)| first.address());
+    let outage = Outage::new(address.unwrap_or_default().to_owned(), &interest, health);
+    let outage = Arc::new(outage);
+    let latch = Arc::new(Latch::new(connections.len()));
     let mut tasks = JoinSet::new();
-    let watching = |connection| Watching {
-        connection,
-        node_name: node_name.clone(),
-        changes: changes.clone(),
-        outage: outage.clone(),
-        latch: latch.clone(),
-        is_counted: false,
-        is_absent: false,
-        stop: stop.clone(),
-    };
-    tasks.spawn(watching(services).follow::<Service>());
-    tasks.spawn(watching(slices).follow::<EndpointSlice>());
-    tasks.spawn(watching(node).follow::<Node>());
-    tasks.spawn(watching(cidrs).follow::<ServiceCIDR>());
+    for (kind, connection) in connections {
+        let watching = Watching {
+            connection,
+            node_name: interest.node_name.clone(),
+            changes: changes.clone(),
+            outage: outage.clone(),
+            latch: latch.clone(),
+            is_counted: false,
+            is_absent: false,
+            stop: stop.clone(),
+        };
+        match kind {
+            Kind::Services => tasks.spawn(watching.follow::<Service>()),
+            Kind::EndpointSlices => tasks.spawn(watching.follow::<EndpointSlice>()),
+            Kind::Node => tasks.spawn(watching.follow::<Node>()),
+            Kind::ServiceCidrs => tasks.spawn(watching.follow::<ServiceCIDR>()),
+            Kind::Pods => tasks.spawn(watching.follow::<PartialObjectMeta<Pod>>()),
+            Kind::Namespaces => tasks.spawn(watching.follow::<PartialObjectMeta<Namespace>>()),
+        };
+    }
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended
             && let Ok(panic) = error.try_into_panic()

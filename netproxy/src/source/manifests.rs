@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use self::catalog::Catalog;
 use self::directory::Directory;
 use self::observer::Observer;
-use super::{SourceError, SourceHealth};
-use crate::model::{Change, Label};
+use super::{Interest, SourceError, SourceHealth};
+use crate::model::Change;
 
 /// Silence after which a burst of file events is over: an editor's or `cp`'s writes.
 const QUIET: Duration = Duration::from_millis(100);
@@ -37,7 +37,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// Follows the directory until `stop` or until the receiver of `changes` is gone.
 pub(super) async fn run(
     path: PathBuf,
-    node_name: Label,
+    interest: Interest,
     changes: mpsc::Sender<Change>,
     health: watch::Sender<SourceHealth>,
     stop: CancellationToken,
@@ -49,7 +49,7 @@ pub(super) async fn run(
     // Observed before it is read, so that nothing falls in between.
     let mut observer = Observer::new(&path)?;
     let mut following = Following {
-        directory: Directory::new(path.clone(), node_name),
+        directory: Directory::new(path.clone(), interest),
         catalog: Catalog::default(),
         changes,
         health,

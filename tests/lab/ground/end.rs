@@ -88,7 +88,7 @@ impl Owned {
         Ok(Self { owner, id })
     }
 
-    /// Starts a program in the pod from outside of the owner, as `nsenter` would.
+    /// Starts a program on the node from outside of the owner, as `nsenter` would.
     fn intruder(&self) -> Result<Child> {
         let child = Command::new("sleep").arg("600").spawn()?;
         let cgroup = run_dir::list()?
@@ -96,7 +96,7 @@ impl Owned {
             .find(|lab| lab.id == self.id)
             .context("the lab is not listed")?
             .cgroup;
-        fs::write(cgroup.join("a/web/cgroup.procs"), child.id().to_string())?;
+        fs::write(cgroup.join("a/cgroup.procs"), child.id().to_string())?;
         Ok(child)
     }
 

@@ -52,7 +52,7 @@ fn programs_are_in_the_cgroup_and_the_namespace_of_their_place() -> Result<()> {
         .run(|lab| {
             let (node, pod) = (lab.node("a")?, lab.pod("web")?);
             ensure!(
-                pod.cgroup().parent() == Some(node.cgroup()),
+                pod.cgroup() != node.cgroup() && pod.cgroup().starts_with(node.cgroup()),
                 "{:?}",
                 pod.cgroup()
             );

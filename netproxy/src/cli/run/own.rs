@@ -59,6 +59,17 @@ pub(super) struct OwnArgs {
     /// false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     terminate_tcp: Option<bool>,
+    /// Let namespaces and pods opt out of balancing at the socket, by
+    /// `netproxy.dev/socket-balancing: "off"` as a label or an annotation. Pods and Namespaces are
+    /// watched for that
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    socket_opt_out: Option<bool>,
 }
 
 impl OwnArgs {
@@ -78,6 +89,7 @@ impl OwnArgs {
             socket_balancing,
             terminate_udp,
             terminate_tcp,
+            socket_opt_out,
         } = self;
         OwnSettings {
             source: source.or(file.source),
@@ -91,6 +103,7 @@ impl OwnArgs {
             socket_balancing: socket_balancing.or(file.socket_balancing),
             terminate_udp: terminate_udp.or(file.terminate_udp),
             terminate_tcp: terminate_tcp.or(file.terminate_tcp),
+            socket_opt_out: socket_opt_out.or(file.socket_opt_out),
         }
     }
 }

@@ -63,6 +63,8 @@ pub(super) fn sockets(
     Ok(Some(SocketOptions {
         cgroup,
         scope,
+        // Where only the host is balanced, there is nothing to opt out of.
+        has_opt_out: own.socket_opt_out.unwrap_or_default() && scope == SocketScope::Everyone,
         has_loopback_node_ports,
         termination: Termination {
             udp: own.terminate_udp.unwrap_or(Termination::default().udp),

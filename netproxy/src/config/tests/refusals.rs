@@ -181,6 +181,10 @@ fn netproxys_own_document_is_read_strictly() {
             r#"socketBalancing: "never": must be one of all, host-only, off"#,
         ),
         (
+            "socketOptOut: often",
+            r#"socketOptOut: "often": must be true or false"#,
+        ),
+        (
             "devices: eth0",
             r#"devices: "eth0": must be a list of texts"#,
         ),
@@ -196,7 +200,7 @@ fn netproxys_own_document_is_read_strictly() {
             "device: [eth0]",
             "device: NetproxyConfiguration has no such field; it has source, server, devices, \
              excludedDevices, attach, mapSizes, cgroup, masquerade, socketBalancing, \
-             terminateUdp, terminateTcp",
+             terminateUdp, terminateTcp, socketOptOut",
         ),
     ] {
         let told = wrong(&format!("{OWN_HEAD}{fields}\n"));

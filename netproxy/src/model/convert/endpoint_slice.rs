@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::address::{is_unicast, parse_address};
 use super::complaint::Complaints;
-use super::{Interner, is_label, label, namespace, object_name, port, protocol};
+use super::{Interner, is_label, label, namespace_of, object_name, port, protocol};
 use crate::model::{Endpoint, EndpointSlice, Family, Hints, ObjectName, SlicePort};
 
 /// Names the Service that a slice belongs to.
@@ -61,7 +61,7 @@ pub(super) fn read(
         );
         return None;
     }
-    let service = ObjectName::new(namespace(metadata, interner)?, interner.intern(service));
+    let service = ObjectName::new(namespace_of(metadata, interner)?, interner.intern(service));
     let ports = object.ports.iter().flatten();
     let ports = ports.filter_map(|port| slice_port(port, interner, complaints));
     let mut ports: Vec<_> = ports.collect();

@@ -4,6 +4,7 @@ mod bad_input;
 mod endpoint_slice;
 mod never_panics;
 mod node;
+mod pod;
 mod service;
 
 use serde::de::DeserializeOwned;

@@ -2,21 +2,25 @@
 
 use std::fmt;
 
-use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
+use kube::core::PartialObjectMeta;
 use serde::de::DeserializeOwned;
 
 use crate::model::convert::{self, Interner};
 use crate::model::{Change, ObjectName};
+use crate::source::Interest;
 
 /// A watched kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Services,
     EndpointSlices,
     Node,
     ServiceCidrs,
+    Pods,
+    Namespaces,
 }
 
 /// A type of the API that is watched, and how it becomes [`Change`]s.
@@ -39,18 +43,36 @@ pub(super) trait Watched:
 }
 
 impl Kind {
-    /// All of them.
-    pub(super) const ALL: [Self; 4] = [
+    /// All of them; those that not everybody asks for come last.
+    pub(super) const ALL: [Self; 6] = [
         Self::Services,
         Self::EndpointSlices,
         Self::Node,
         Self::ServiceCidrs,
+        Self::Pods,
+        Self::Namespaces,
     ];
 
-    /// Whether a cluster is served without it where the server does not have it (before
-    /// Kubernetes 1.33) or does not show it to us.
-    pub(super) const fn is_optional(self) -> bool {
-        matches!(self, Self::ServiceCidrs)
+    /// Those that are of interest.
+    pub(super) fn of(interest: &Interest) -> &'static [Self] {
+        if interest.has_pods {
+            &Self::ALL
+        } else {
+            &Self::ALL[..4]
+        }
+    }
+
+    /// What follows where the server does not have the kind (`ServiceCIDRs` before Kubernetes 1.33)
+    /// or does not show it to us; None if nothing can be served without.
+    pub(super) const fn without(self) -> Option<&'static str> {
+        match self {
+            Self::Services | Self::EndpointSlices | Self::Node => None,
+            Self::ServiceCidrs => Some("unallocated cluster IPs are left alone"),
+            Self::Pods | Self::Namespaces => Some(
+                "pods whose wish is not known are not balanced at the socket; allow the account to \
+                 get, list and watch pods and namespaces",
+            ),
+        }
     }
 }
 
@@ -61,6 +83,8 @@ impl fmt::Display for Kind {
             Self::EndpointSlices => "endpointslices",
             Self::Node => "this node",
             Self::ServiceCidrs => "servicecidrs",
+            Self::Pods => "pods of this node",
+            Self::Namespaces => "namespaces",
         })
     }
 }
@@ -121,5 +145,31 @@ impl Watched for ServiceCIDR {
 
     fn gone(name: ObjectName) -> Change {
         Change::ServiceCidr(name.name, None)
+    }
+}
+
+impl Watched for PartialObjectMeta<Pod> {
+    const KIND: Kind = Kind::Pods;
+
+    fn exists(&self, interner: &mut Interner) -> Option<Change> {
+        let pod = convert::pod(&self.metadata, interner)?;
+        Some(Change::Pod(pod.name.clone(), Some(Box::new(pod))))
+    }
+
+    fn gone(name: ObjectName) -> Change {
+        Change::Pod(name, None)
+    }
+}
+
+impl Watched for PartialObjectMeta<Namespace> {
+    const KIND: Kind = Kind::Namespaces;
+
+    fn exists(&self, interner: &mut Interner) -> Option<Change> {
+        let namespace = convert::namespace(&self.metadata, interner)?;
+        Some(Change::Namespace(namespace.name.clone(), Some(namespace)))
+    }
+
+    fn gone(name: ObjectName) -> Change {
+        Change::Namespace(name.name, None)
     }
 }

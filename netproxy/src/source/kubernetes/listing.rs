@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use kube::runtime::watcher::Event;
 use rustc_hash::FxHashSet;
 
-use super::kind::{Kind, Watched};
+use super::kind::Watched;
 use crate::model::convert::{Interner, object_name};
 use crate::model::{Change, ObjectName};
 
@@ -107,15 +107,14 @@ impl<K: Watched> Listing<K> {
     }
 }
 
-impl Default for Latch {
-    fn default() -> Self {
+impl Latch {
+    /// For so many kinds.
+    pub(super) fn new(kinds: usize) -> Self {
         Self {
-            missing: AtomicUsize::new(Kind::ALL.len()),
+            missing: AtomicUsize::new(kinds),
         }
     }
-}
 
-impl Latch {
     /// Records that one more kind is complete (each records itself once, after its changes have
     /// been sent). True for the last of them.
     pub(super) fn complete_one(&self) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! Every change is published, and logged once however many attempts fail.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use tokio::sync::watch;
 
 use super::failure::{Class, Failure};
 use super::kind::Kind;
-use crate::source::SourceHealth;
+use crate::source::{Interest, SourceHealth};
 
 /// The state of one kind's watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,19 +30,25 @@ pub(super) struct Outage {
 
 #[derive(Debug)]
 struct Kinds {
-    states: [State; Kind::ALL.len()],
+    /// Of those that are followed.
+    states: BTreeMap<Kind, State>,
     /// The failures of the current outage that the log knows of.
     logged: Vec<Class>,
 }
 
 impl Outage {
     /// Nothing listed yet from the API server at `address`.
-    pub(super) fn new(address: String, health: watch::Sender<SourceHealth>) -> Self {
+    pub(super) fn new(
+        address: String,
+        interest: &Interest,
+        health: watch::Sender<SourceHealth>,
+    ) -> Self {
+        let kinds = Kind::of(interest).iter();
         let outage = Self {
             address,
             health,
             kinds: Mutex::new(Kinds {
-                states: [const { State::Listing }; Kind::ALL.len()],
+                states: kinds.map(|kind| (*kind, State::Listing)).collect(),
                 logged: Vec::new(),
             }),
         };
@@ -52,11 +59,12 @@ impl Outage {
     /// `kind` is complete and being followed.
     pub(super) fn connected(&self, kind: Kind) {
         let mut kinds = self.lock();
-        let state = &mut kinds.states[kind as usize];
-        if *state == State::Connected {
+        let Some(before) = kinds.states.insert(kind, State::Connected) else {
+            return;
+        };
+        if before == State::Connected {
             return;
         }
-        let before = std::mem::replace(state, State::Connected);
         let health = overall(&kinds.states);
         if let (State::Retrying { since, .. }, SourceHealth::Connected | SourceHealth::Listing) =
             (before, &health)
@@ -85,12 +93,12 @@ impl Outage {
                 "the API server cannot be watched; the last known state stays in force"
             );
         }
-        let state = &mut kinds.states[kind as usize];
-        let since = match state {
-            State::Retrying { since, .. } => *since,
-            State::Listing | State::Connected => Instant::now(),
+        let since = match kinds.states.get(&kind) {
+            Some(State::Retrying { since, .. }) => *since,
+            Some(State::Listing | State::Connected) | None => Instant::now(),
         };
-        *state = State::Retrying { since, failure };
+        let state = State::Retrying { since, failure };
+        kinds.states.insert(kind, state);
         let health = overall(&kinds.states);
         self.publish(health);
     }
@@ -110,8 +118,8 @@ impl Outage {
 }
 
 /// The longest outage, else an incomplete list, else all is well.
-fn overall(states: &[State]) -> SourceHealth {
-    let retrying = states.iter().filter_map(|state| match state {
+fn overall(states: &BTreeMap<Kind, State>) -> SourceHealth {
+    let retrying = states.values().filter_map(|state| match state {
         State::Retrying { since, failure } => Some((*since, failure)),
         State::Listing | State::Connected => None,
     });
@@ -121,7 +129,7 @@ fn overall(states: &[State]) -> SourceHealth {
             reason: failure.reason.clone(),
         };
     }
-    if states.contains(&State::Listing) {
+    if states.values().any(|state| *state == State::Listing) {
         SourceHealth::Listing
     } else {
         SourceHealth::Connected
@@ -132,10 +140,21 @@ fn overall(states: &[State]) -> SourceHealth {
 mod tests {
     use super::*;
 
+    const FOLLOWED: [Kind; 4] = [
+        Kind::Services,
+        Kind::EndpointSlices,
+        Kind::Node,
+        Kind::ServiceCidrs,
+    ];
+
     fn outage() -> (Outage, watch::Receiver<SourceHealth>) {
         let (health, published) = watch::channel(SourceHealth::Connected);
+        let interest = Interest {
+            node_name: "worker-1".into(),
+            has_pods: false,
+        };
         (
-            Outage::new("https://api.test".to_owned(), health),
+            Outage::new("https://api.test".to_owned(), &interest, health),
             published,
         )
     }
@@ -163,7 +182,7 @@ mod tests {
     #[test]
     fn an_outage_lasts_until_every_kind_is_back_and_counts_from_its_first_failure() {
         let (outage, published) = outage();
-        for kind in Kind::ALL {
+        for kind in FOLLOWED {
             outage.connected(kind);
         }
 
@@ -189,12 +208,12 @@ mod tests {
         let logged = |outage: &Outage| outage.lock().logged.len();
 
         for _ in 0..3 {
-            for kind in Kind::ALL {
+            for kind in FOLLOWED {
                 outage.failed(kind, failure("unreachable"));
             }
         }
         assert_eq!(logged(&outage), 1);
-        for kind in Kind::ALL {
+        for kind in FOLLOWED {
             outage.connected(kind);
         }
         assert_eq!(logged(&outage), 0);

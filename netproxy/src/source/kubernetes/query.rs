@@ -33,7 +33,8 @@ impl Query {
         let (labels, fields, can_drop_fields) = match kind {
             Kind::Services => (Some(SERVICE_LABELS), Some(SERVICE_FIELDS.to_owned()), true),
             Kind::EndpointSlices => (Some(SLICE_LABELS), None, false),
-            Kind::ServiceCidrs => (None, None, false),
+            Kind::ServiceCidrs | Kind::Namespaces => (None, None, false),
+            Kind::Pods => (None, Some(format!("spec.nodeName={node_name}")), false),
             Kind::Node => (None, Some(format!("metadata.name={node_name}")), false),
         };
         Self {

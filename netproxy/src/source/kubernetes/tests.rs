@@ -2,6 +2,7 @@
 
 mod api_server;
 mod connections;
+mod pods;
 mod service_cidrs;
 
 use std::time::Duration;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
 use super::failure::{Class, Failure};
-use super::kind::Watched;
+use super::kind::{Kind, Watched};
 use super::listing::{Latch, Listing};
 use super::outage::Outage;
 use super::query::Query;
@@ -163,14 +163,14 @@ impl Watching {
     }
 
     /// The server does not have an optional kind, or does not show it: what is known of it stays.
-    async fn go_without<K: Watched>(&mut self, failure: &Failure) {
+    async fn go_without<K: Watched>(&mut self, failure: &Failure, consequence: &str) {
         if !std::mem::replace(&mut self.is_absent, true) {
-            tracing::info!(
-                kind = %K::KIND,
-                reason = failure.reason,
-                retry = ?ABSENCE_INTERVAL,
-                "going on without; unallocated cluster IPs are left alone"
-            );
+            let (kind, reason, retry) = (K::KIND, &failure.reason, ABSENCE_INTERVAL);
+            if kind == Kind::ServiceCidrs {
+                tracing::info!(%kind, reason, ?retry, "going on without; {consequence}");
+            } else {
+                tracing::warn!(%kind, reason, ?retry, "going on without; {consequence}");
+            }
         }
         self.outage.connected(K::KIND);
         if self.count().await {
@@ -197,8 +197,10 @@ impl Watching {
             tracing::info!(kind = %K::KIND, reason = failure.reason, "going on without {given_up}");
             return true;
         }
-        if K::KIND.is_optional() && failure.is_absence() {
-            self.go_without::<K>(&failure).await;
+        if let Some(consequence) = K::KIND.without()
+            && failure.is_absence()
+        {
+            self.go_without::<K>(&failure, consequence).await;
             return true;
         }
         let needs_new_list = failure.needs_new_list();

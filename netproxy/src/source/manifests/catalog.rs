@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use super::document::{Declared, Object};
-use crate::model::{Change, EndpointSlice, Label, Node, ObjectName, Service};
+use crate::model::{Change, EndpointSlice, Label, Namespace, Node, ObjectName, Pod, Service};
 
 /// Everything that is in force.
 #[derive(Debug, Default)]
@@ -25,6 +25,8 @@ enum Key {
     /// This node's own.
     Node,
     ServiceCidr(Label),
+    Pod(ObjectName),
+    Namespace(Label),
 }
 
 /// An object that is of concern to a proxy.
@@ -34,6 +36,8 @@ enum Model {
     Slice(Box<EndpointSlice>),
     Node(Box<Node>),
     ServiceCidr(Vec<IpNet>),
+    Pod(Box<Pod>),
+    Namespace(Namespace),
 }
 
 impl Catalog {
@@ -93,6 +97,8 @@ impl std::fmt::Display for Key {
             Self::Slice(name) => write!(f, "EndpointSlice {name}"),
             Self::Node => f.write_str("this node's Node"),
             Self::ServiceCidr(name) => write!(f, "ServiceCIDR {name}"),
+            Self::Pod(name) => write!(f, "Pod {name}"),
+            Self::Namespace(name) => write!(f, "Namespace {name}"),
         }
     }
 }
@@ -109,6 +115,11 @@ fn split(object: &Object) -> (Key, Option<Model>) {
             Key::ServiceCidr(name.clone()),
             Some(Model::ServiceCidr(networks.clone())),
         ),
+        Object::Pod(name, pod) => (Key::Pod(name.clone()), pod.clone().map(Model::Pod)),
+        Object::Namespace(namespace) => (
+            Key::Namespace(namespace.name.clone()),
+            Some(Model::Namespace(namespace.clone())),
+        ),
     }
 }
 
@@ -120,9 +131,15 @@ fn change(key: &Key, model: Option<&Model>) -> Change {
         (Key::ServiceCidr(name), Some(Model::ServiceCidr(networks))) => {
             Change::ServiceCidr(name, Some(networks))
         }
+        (_, Some(Model::Pod(pod))) => Change::Pod(pod.name.clone(), Some(pod)),
+        (_, Some(Model::Namespace(namespace))) => {
+            Change::Namespace(namespace.name.clone(), Some(namespace))
+        }
         (Key::Service(name), _) => Change::Service(name, None),
         (Key::Slice(name), _) => Change::Slice(name, None),
         (Key::Node, _) => Change::Node(None),
-        (Key::ServiceCidr(name), None) => Change::ServiceCidr(name, None),
+        (Key::ServiceCidr(name), _) => Change::ServiceCidr(name, None),
+        (Key::Pod(name), _) => Change::Pod(name, None),
+        (Key::Namespace(name), _) => Change::Namespace(name, None),
     }
 }

@@ -11,8 +11,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::document::{self, Declared};
-use crate::model::Label;
 use crate::model::convert::Interner;
+use crate::source::Interest;
 
 /// What the names of manifests end in.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
@@ -21,7 +21,7 @@ const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
-    node_name: Label,
+    interest: Interest,
     interner: Interner,
     hasher: RandomState,
     files: BTreeMap<String, File>,
@@ -51,11 +51,11 @@ enum State {
 struct Stamp(u64, u64, i64, i64, u64);
 
 impl Directory {
-    /// The directory at `path`, on the node `node_name`; nothing is read yet.
-    pub(super) fn new(path: PathBuf, node_name: Label) -> Self {
+    /// The directory at `path`, for what is of `interest` in it; nothing is read yet.
+    pub(super) fn new(path: PathBuf, interest: Interest) -> Self {
         Self {
             path,
-            node_name,
+            interest,
             interner: Interner::default(),
             hasher: RandomState::new(),
             files: BTreeMap::new(),
@@ -114,8 +114,7 @@ impl Directory {
         if std::mem::replace(&mut file.state, state) == state {
             return false;
         }
-        match content.map(|content| document::parse(&content, &self.node_name, &mut self.interner))
-        {
+        match content.map(|content| document::parse(&content, &self.interest, &mut self.interner)) {
             Ok(Ok(declared)) => {
                 file.declared = declared;
                 return true;

@@ -10,12 +10,14 @@ use ipnet::IpNet;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::networking::v1 as networking;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Options, with_deserializer_from_str_with_options};
 
 use crate::model::convert::{self, Interner};
-use crate::model::{EndpointSlice, Label, Node, ObjectName, Service};
+use crate::model::{EndpointSlice, Label, Namespace, Node, ObjectName, Pod, Service};
+use crate::source::Interest;
 
 /// An object and the line where it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,9 @@ pub(super) enum Object {
     /// This node's own.
     Node(Box<Node>),
     ServiceCidr(Label, Vec<IpNet>),
+    /// One of this node's.
+    Pod(ObjectName, Option<Box<Pod>>),
+    Namespace(Namespace),
 }
 
 /// Why a file cannot be read, and where.
@@ -57,6 +62,8 @@ enum Kind {
     EndpointSlice,
     Node,
     ServiceCidr,
+    Pod,
+    Namespace,
     List,
     Other,
 }
@@ -67,13 +74,37 @@ enum Read {
     EndpointSlice(Box<discovery::EndpointSlice>),
     Node(Box<core::Node>),
     ServiceCidr(Box<networking::ServiceCIDR>),
+    Pod(Box<PodMeta>),
+    Namespace(Box<Meta>),
     Other,
 }
 
-/// Everything that `content` declares for the node `node_name`.
+/// What is read of a Pod.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PodMeta {
+    metadata: ObjectMeta,
+    spec: Place,
+}
+
+/// Where a Pod is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Place {
+    node_name: String,
+}
+
+/// What is read of a Namespace.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Meta {
+    metadata: ObjectMeta,
+}
+
+/// Everything that `content` declares and that is of `interest`.
 pub(super) fn parse(
     content: &[u8],
-    node_name: &str,
+    interest: &Interest,
     interner: &mut Interner,
 ) -> Result<Vec<Declared>, Broken> {
     let text = std::str::from_utf8(content).map_err(|error| {
@@ -85,10 +116,10 @@ pub(super) fn parse(
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut declared = Vec::new();
     for (first_line, document) in documents(text) {
-        let read = read(document).map_err(|error| Broken::new(&error, first_line))?;
+        let read = read(document, interest).map_err(|error| Broken::new(&error, first_line))?;
         for (line, read) in read {
             let line = first_line + line.max(1) - 1;
-            let object = object(read, node_name, interner);
+            let object = object(read, interest, interner);
             let object = object.map_err(|reason| Broken::at(line, reason))?;
             declared.extend(object.map(|object| Declared { line, object }));
         }
@@ -120,7 +151,7 @@ impl Broken {
 }
 
 impl Kind {
-    fn of(head: &Head) -> Result<Self, serde_saphyr::Error> {
+    fn of(head: &Head, interest: &Interest) -> Result<Self, serde_saphyr::Error> {
         Ok(match (head.api_version.as_str(), head.kind.as_str()) {
             ("", _) | (_, "") => {
                 return Err(serde_saphyr::Error::custom(
@@ -131,6 +162,8 @@ impl Kind {
             ("discovery.k8s.io/v1", "EndpointSlice") => Self::EndpointSlice,
             ("v1", "Node") => Self::Node,
             ("networking.k8s.io/v1", "ServiceCIDR") => Self::ServiceCidr,
+            ("v1", "Pod") if interest.has_pods => Self::Pod,
+            ("v1", "Namespace") if interest.has_pods => Self::Namespace,
             ("v1", "List") => Self::List,
             (api_version, kind) => {
                 tracing::debug!(api_version, kind, "object of another kind ignored");
@@ -145,6 +178,8 @@ impl Kind {
             Self::EndpointSlice => Read::EndpointSlice(Box::deserialize(from)?),
             Self::Node => Read::Node(Box::deserialize(from)?),
             Self::ServiceCidr => Read::ServiceCidr(Box::deserialize(from)?),
+            Self::Pod => Read::Pod(Box::deserialize(from)?),
+            Self::Namespace => Read::Namespace(Box::deserialize(from)?),
             Self::List | Self::Other => {
                 serde::de::IgnoredAny::deserialize(from)?;
                 Read::Other
@@ -186,13 +221,13 @@ fn documents(text: &str) -> Vec<(usize, &str)> {
 }
 
 /// The objects of one document, each with its line in it.
-fn read(document: &str) -> Result<Vec<(usize, Read)>, serde_saphyr::Error> {
+fn read(document: &str, interest: &Interest) -> Result<Vec<(usize, Read)>, serde_saphyr::Error> {
     let head = serde_saphyr::from_str_with_options::<Option<Head>>(document, options())?;
     let Some(head) = head else {
         return Ok(Vec::new());
     };
-    match Kind::of(&head)? {
-        Kind::List => list::read(document),
+    match Kind::of(&head, interest)? {
+        Kind::List => list::read(document, interest),
         kind => {
             let read = with_deserializer_from_str_with_options(document, options(), |from| {
                 kind.read(from)
@@ -207,7 +242,11 @@ fn options() -> Options {
     serde_saphyr::options! { budget: None }
 }
 
-fn object(read: Read, node_name: &str, interner: &mut Interner) -> Result<Option<Object>, String> {
+fn object(
+    read: Read,
+    interest: &Interest,
+    interner: &mut Interner,
+) -> Result<Option<Object>, String> {
     let nameless = || {
         "metadata.name or metadata.namespace is missing, or none that Kubernetes admits".to_owned()
     };
@@ -231,13 +270,22 @@ fn object(read: Read, node_name: &str, interner: &mut Interner) -> Result<Option
         }
         Read::Node(node) => {
             let node = convert::node(&node, interner).ok_or_else(nameless)?;
-            (*node.name == *node_name).then(|| Object::Node(Box::new(node)))
+            (node.name == interest.node_name).then(|| Object::Node(Box::new(node)))
         }
         Read::ServiceCidr(cidr) => {
             let (name, networks) = convert::service_cidr(&cidr, interner).ok_or_else(nameless)?;
             Some(Object::ServiceCidr(name, networks))
         }
-        Read::Other => None,
+        Read::Pod(pod) if *pod.spec.node_name == *interest.node_name => {
+            let name = convert::object_name(&pod.metadata, interner).ok_or_else(nameless)?;
+            let model = convert::pod(&pod.metadata, interner);
+            Some(Object::Pod(name, model.map(Box::new)))
+        }
+        Read::Namespace(namespace) => {
+            let namespace = convert::namespace(&namespace.metadata, interner);
+            Some(Object::Namespace(namespace.ok_or_else(nameless)?))
+        }
+        Read::Pod(_) | Read::Other => None,
     })
 }
 

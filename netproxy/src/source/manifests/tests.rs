@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -39,12 +38,11 @@ impl Fixture {
         let (health, published) = watch::channel(SourceHealth::Listing);
         let stop = CancellationToken::new();
         let path = directory.path().join(below);
-        let name = Arc::from("worker-1");
         Self {
             directory,
             changes,
             health: published,
-            task: tokio::spawn(run(path, name, sender, health, stop.clone())),
+            task: tokio::spawn(run(path, interest(), sender, health, stop.clone())),
             stop,
         }
     }
@@ -74,6 +72,15 @@ impl Fixture {
                 format!("+{name} {}", networks.join(" "))
             }
             Change::ServiceCidr(name, None) => format!("-{name}"),
+            Change::Pod(name, pod) => {
+                format!("{}{name} pod", if pod.is_some() { "+" } else { "-" })
+            }
+            Change::Namespace(name, namespace) => {
+                format!(
+                    "{}{name} namespace",
+                    if namespace.is_some() { "+" } else { "-" }
+                )
+            }
             Change::Listed => "listed".to_owned(),
         }
     }
@@ -92,6 +99,13 @@ impl Fixture {
     async fn nothing_but(&mut self, mark: &str) {
         self.write("zz-mark.yaml", &service(mark, "10.96.9.9"));
         assert_eq!(self.told().await, format!("+default/{mark} 10.96.9.9"));
+    }
+}
+
+fn interest() -> Interest {
+    Interest {
+        node_name: "worker-1".into(),
+        has_pods: true,
     }
 }
 
@@ -354,9 +368,8 @@ async fn a_directory_that_is_not_there_is_an_error_that_names_it() {
     let try_it = async |path: &Path| {
         let (changes, _kept) = mpsc::channel(1);
         let (health, _) = watch::channel(SourceHealth::Listing);
-        let name = Arc::from("worker-1");
         let stop = CancellationToken::new();
-        run(path.to_owned(), name, changes, health, stop)
+        run(path.to_owned(), interest(), changes, health, stop)
             .await
             .unwrap_err()
     };
@@ -369,6 +382,22 @@ async fn a_directory_that_is_not_there_is_an_error_that_names_it() {
             "{error}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_pod_and_its_namespace_are_told_and_their_end() {
+    let pod = "apiVersion: v1\nkind: Pod\nspec: {nodeName: worker-1}\nmetadata:\n  \
+               {name: web, namespace: shop, uid: 0b3a2c1d-1111-4222-8333-abcdefabcdef}\n";
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
+    let mut fixture = Fixture::start(&[("pod.yaml", pod.to_owned())]);
+    assert_eq!(fixture.listed().await, ["-node", "+shop/web pod", "listed"]);
+
+    fixture.write("namespace.yaml", namespace);
+    assert_eq!(fixture.told().await, "+shop namespace");
+    fs::remove_file(fixture.path("pod.yaml")).unwrap();
+    assert_eq!(fixture.told().await, "-shop/web pod");
+    fs::remove_file(fixture.path("namespace.yaml")).unwrap();
+    assert_eq!(fixture.told().await, "-shop namespace");
 }
 
 #[tokio::test]

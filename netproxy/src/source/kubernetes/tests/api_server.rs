@@ -14,8 +14,9 @@ use tower_test::mock::{self, Handle, SendResponse};
 
 use super::super::connection::{ANSWER_TIMEOUT, Connection, counting};
 use super::super::follow;
+use super::super::kind::Kind;
 use crate::model::{Change, ObjectName};
-use crate::source::SourceHealth;
+use crate::source::{Interest, SourceHealth};
 
 /// The API server as one kind's connection sees it.
 pub(super) struct ApiServer {
@@ -26,15 +27,19 @@ pub(super) struct ApiServer {
 pub(super) struct Asked {
     /// Path and query, without percent-encoding.
     pub(super) url: String,
+    /// In what form the answer is wanted.
+    pub(super) accept: String,
     answer: SendResponse<Response<Body>>,
 }
 
-/// A source at work on four such servers.
+/// A source at work on such servers, one for each kind.
 pub(super) struct Following {
     pub(super) services: ApiServer,
     pub(super) slices: ApiServer,
     pub(super) node: ApiServer,
     pub(super) cidrs: ApiServer,
+    /// Pods and Namespaces, where they are of interest.
+    pub(super) clients: Vec<ApiServer>,
     pub(super) changes: mpsc::Receiver<Change>,
     pub(super) stop: CancellationToken,
     pub(super) task: JoinHandle<()>,
@@ -43,26 +48,47 @@ pub(super) struct Following {
 
 impl Following {
     pub(super) fn start() -> Self {
+        Self::start_with(false)
+    }
+
+    /// The same, with pods of the node and namespaces.
+    pub(super) fn start_with_pods() -> Self {
+        Self::start_with(true)
+    }
+
+    fn start_with(has_pods: bool) -> Self {
         let (services, first) = ApiServer::connect();
         let (slices, second) = ApiServer::connect();
         let (node, third) = ApiServer::connect();
+        let (cidrs, fourth) = ApiServer::connect();
+        let mut connections = vec![
+            (Kind::Services, first),
+            (Kind::EndpointSlices, second),
+            (Kind::Node, third),
+            (Kind::ServiceCidrs, fourth),
+        ];
+        let mut clients = Vec::new();
+        for kind in [Kind::Pods, Kind::Namespaces] {
+            if has_pods {
+                let (server, connection) = ApiServer::connect();
+                clients.push(server);
+                connections.push((kind, connection));
+            }
+        }
         let (changes, received) = mpsc::channel(64);
         let (health, published) = watch::channel(SourceHealth::Listing);
         let stop = CancellationToken::new();
-        let (cidrs, fourth) = ApiServer::connect();
-        let connections = [first, second, third, fourth];
-        let follow = follow(
-            connections,
-            Arc::from("worker-1"),
-            changes,
-            health,
-            stop.clone(),
-        );
+        let interest = Interest {
+            node_name: Arc::from("worker-1"),
+            has_pods,
+        };
+        let follow = follow(connections, interest, changes, health, stop.clone());
         Self {
             services,
             slices,
             node,
             cidrs,
+            clients,
             changes: received,
             stop,
             task: tokio::spawn(follow),
@@ -107,7 +133,13 @@ impl ApiServer {
             .replace("%21", "!")
             .replace("%3D", "=")
             .replace("%2F", "/");
-        Asked { url, answer }
+        let accept = request.headers().get(http::header::ACCEPT);
+        let accept = accept.and_then(|accept| accept.to_str().ok());
+        Asked {
+            accept: accept.unwrap_or_default().to_owned(),
+            url,
+            answer,
+        }
     }
 }
 

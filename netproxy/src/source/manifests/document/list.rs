@@ -7,6 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_saphyr::{Spanned, with_deserializer_from_str_with_options};
 
 use super::{Head, Kind, Read, options};
+use crate::source::Interest;
 
 /// The heads of a List's items.
 #[derive(Debug, Deserialize)]
@@ -77,9 +78,15 @@ impl<'de> Visitor<'de> for Items<'_> {
 }
 
 /// The items of the List `document`, each with its line in it.
-pub(super) fn read(document: &str) -> Result<Vec<(usize, Read)>, serde_saphyr::Error> {
+pub(super) fn read(
+    document: &str,
+    interest: &Interest,
+) -> Result<Vec<(usize, Read)>, serde_saphyr::Error> {
     let heads: Heads = serde_saphyr::from_str_with_options(document, options())?;
-    let kinds = heads.items.iter().map(|head| Kind::of(&head.value));
+    let kinds = heads
+        .items
+        .iter()
+        .map(|head| Kind::of(&head.value, interest));
     let kinds = kinds.collect::<Result<Vec<_>, _>>()?;
     let items = with_deserializer_from_str_with_options(document, options(), |from| {
         from.deserialize_map(Items(&kinds))

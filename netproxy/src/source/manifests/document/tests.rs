@@ -3,7 +3,14 @@
 use super::*;
 
 fn parsed(text: &str) -> Result<Vec<Declared>, Broken> {
-    parse(text.as_bytes(), "worker-1", &mut Interner::default())
+    parse(text.as_bytes(), &interest(), &mut Interner::default())
+}
+
+fn interest() -> Interest {
+    Interest {
+        node_name: "worker-1".into(),
+        has_pods: true,
+    }
 }
 
 /// `line kind name` of every object that `text` declares.
@@ -18,6 +25,11 @@ fn declared(text: &str) -> Vec<String> {
             Object::Node(node) => format!("{line} node {}", node.name),
             Object::ServiceCidr(name, networks) => {
                 format!("{line} service cidr {name} {networks:?}")
+            }
+            Object::Pod(name, Some(pod)) => format!("{line} pod {name} {:?}", pod.wish),
+            Object::Pod(name, None) => format!("{line} no pod {name}"),
+            Object::Namespace(Namespace { name, wish }) => {
+                format!("{line} namespace {name} {wish:?}")
             }
         })
         .collect()
@@ -196,7 +208,7 @@ fn objects_need_a_kind_and_a_name() {
 
 #[test]
 fn text_that_is_not_utf8_is_told_with_its_line() {
-    let error = parse(b"a: b\n\xff", "worker-1", &mut Interner::default()).unwrap_err();
+    let error = parse(b"a: b\n\xff", &interest(), &mut Interner::default()).unwrap_err();
 
     assert_eq!(error.line, 2);
 }
@@ -217,4 +229,51 @@ fn service_cidrs_are_declared_wherever_they_stand() {
             "9 service cidr more [10.97.0.0/16]"
         ]
     );
+}
+
+const PODS: &str = "\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: cart
+  namespace: shop
+  uid: 0b3a2c1d-1111-4222-8333-abcdefabcdef
+  annotations: {netproxy.dev/socket-balancing: \"off\"}
+spec: {nodeName: worker-1}
+---
+apiVersion: v1
+kind: List
+items:
+- apiVersion: v1
+  kind: Pod
+  metadata: {name: of-another-node, uid: 0b3a2c1d-1111-4222-8333-abcdefabcdef}
+  spec: {nodeName: worker-2}
+- apiVersion: v1
+  kind: Pod
+  metadata: {name: without-uid}
+  spec: {nodeName: worker-1}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {netproxy.dev/socket-balancing: \"on\"}}
+";
+
+#[test]
+fn pods_of_this_node_and_namespaces_are_read_where_they_are_of_interest() {
+    let declared = declared(PODS);
+    let without = Interest {
+        has_pods: false,
+        ..interest()
+    };
+    let nothing = parse(PODS.as_bytes(), &without, &mut Interner::default()).unwrap();
+
+    assert_eq!(
+        declared,
+        [
+            "1 pod shop/cart Some(Off)",
+            "17 no pod default/without-uid",
+            "21 namespace shop Some(On)",
+        ]
+    );
+    assert_eq!(nothing, []);
 }
