@@ -79,7 +79,8 @@ fn pods_follow_their_own_wish_else_that_of_their_namespace() -> Result<()> {
 }
 
 #[test]
-fn a_socket_that_asks_all_the_time_goes_by_packet_when_its_pod_opts_out_and_misses_no_answer() -> Result<()> {
+fn a_socket_that_asks_all_the_time_goes_by_packet_when_its_pod_opts_out_and_misses_no_answer()
+-> Result<()> {
     let shop = shop("opt-out-talk")?;
     shop.cluster.hold(|| {
         let (shell, objects) = (shop.shell()?, &shop.cluster.objects);

@@ -108,16 +108,14 @@ pub trait Traffic: Place {
         Answers::parse(&self.run_traffic(ask.arguments())?)
     }
 
-    /// Starts a process that asks once from each of so many UDP sockets and holds them all; waits until
-    /// it has.
-    fn crowd(&self, address: SocketAddr, sockets: u64) -> Result<Process> {
-        let words = [
-            "crowd",
-            &address.to_string(),
-            "--sockets",
-            &sockets.to_string(),
-        ];
-        let process = self.start_traffic(&words.map(str::to_owned))?;
+    /// Starts a process that asks once from each of so many UDP sockets, connected or not, and holds
+    /// them all; waits until it has.
+    fn crowd(&self, address: SocketAddr, sockets: u64, are_connected: bool) -> Result<Process> {
+        let (address, sockets) = (address.to_string(), sockets.to_string());
+        let mut words = vec!["crowd", &address, "--sockets", &sockets];
+        words.extend(are_connected.then_some("--connected"));
+        let words: Vec<_> = words.into_iter().map(str::to_owned).collect();
+        let process = self.start_traffic(&words)?;
         await_ready(&process)?;
         Ok(process)
     }

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::Agent;
 use crate::causes::with_causes;
@@ -178,6 +178,7 @@ impl Task {
     }
 
     async fn sweep(&mut self) -> Result<(), TerminatorError> {
+        let began = Instant::now();
         let stale_sockets = self.stale_sockets.clone();
         let found = tokio::task::spawn_blocking(move || stale_sockets.find()).await;
         let stale = match found {
@@ -191,6 +192,7 @@ impl Task {
             }
             Err(_) => return Ok(()),
         };
+        debug!(stale = stale.len(), took = ?began.elapsed(), "sockets looked at");
         if stale.is_empty() {
             self.ended.clear();
             self.bemoaned.clear();

@@ -73,7 +73,7 @@ impl StaleSockets {
     }
 
     /// Those there are at this moment. It visits every socket that was ever translated and is open:
-    /// about a millisecond per ten thousand.
+    /// about two milliseconds per ten thousand.
     pub fn find(&self) -> Result<Vec<StaleSocket>, DatapathError> {
         let mut bytes = Vec::new();
         walk(self.link.as_fd())

@@ -102,8 +102,7 @@ fn carry_out(home: &Home, order: &[Doomed]) -> io::Result<Vec<Fate>> {
             return Ok(true);
         };
         let here = diag.netns().ok().and_then(|netns| by_netns.remove(&netns));
-        if let Some(mut here) = here {
-            here.sort_by_key(|index| (order[*index].protocol, order[*index].endpoint));
+        if let Some(here) = here {
             let sockets: Vec<_> = here.iter().map(|index| order[*index]).collect();
             for (index, fate) in here.into_iter().zip(diag.end_all(&sockets)) {
                 fates[index] = fate;

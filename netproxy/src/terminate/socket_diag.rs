@@ -1,5 +1,6 @@
 //! Sockets of one network namespace, found and ended by `NETLINK_SOCK_DIAG` (`sock_diag(7)`).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
@@ -113,37 +114,53 @@ impl SocketDiag {
 
     /// Ends those of `sockets` that are in this namespace and still connected to their endpoints.
     pub(super) fn end_all(&self, sockets: &[Doomed]) -> Vec<Fate> {
-        let mut fates = Vec::with_capacity(sockets.len());
-        let mut listed: Option<(u8, SocketAddr, io::Result<Vec<Found>>)> = None;
-        for socket in sockets {
-            let wanted = (socket.protocol, socket.endpoint);
-            // They come sorted by endpoint, so each list is asked for once.
-            let there = match &listed {
-                Some((protocol, endpoint, there)) if (*protocol, *endpoint) == wanted => there,
-                _ => {
-                    let there = self.connected_to(socket.protocol, socket.endpoint);
-                    &listed.insert((wanted.0, wanted.1, there)).2
+        let mut fates = vec![Fate::Gone; sockets.len()];
+        let mut by_endpoint: BTreeMap<_, BTreeMap<u64, usize>> = BTreeMap::new();
+        for (index, socket) in sockets.iter().enumerate() {
+            let peer = (socket.protocol, socket.endpoint);
+            let waiting = by_endpoint.entry(peer).or_default();
+            waiting.insert(socket.cookie, index);
+        }
+        for ((protocol, endpoint), mut waiting) in by_endpoint {
+            if let Err(error) = self.end_some(protocol, endpoint, &mut waiting, &mut fates) {
+                for index in waiting.into_values() {
+                    fates[index] = Fate::Refused(error.to_string());
                 }
-            };
-            fates.push(match there {
-                Err(error) => Fate::Refused(error.to_string()),
-                Ok(there) => match there.iter().find(|found| found.cookie() == socket.cookie) {
-                    None => Fate::Gone,
-                    Some(found) => self.fate(found),
-                },
-            });
+            }
         }
         fates
     }
 
-    fn fate(&self, found: &Found) -> Fate {
-        match self.end(found) {
-            Ok(()) => Fate::Ended,
-            // Closed, or connected elsewhere, since it was listed.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESTALE)) => {
-                Fate::Gone
+    /// Ends those that are `waiting`, cookies to their places in `fates`, until no more are found. The
+    /// kernel looks for a socket by its tuple, and of several that share one finds the same each time:
+    /// each hides the next until it is ended.
+    fn end_some(
+        &self,
+        protocol: u8,
+        endpoint: SocketAddr,
+        waiting: &mut BTreeMap<u64, usize>,
+        fates: &mut [Fate],
+    ) -> io::Result<()> {
+        loop {
+            let before = waiting.len();
+            for found in self.connected_to(protocol, endpoint)? {
+                let Some(index) = waiting.get(&found.cookie()) else {
+                    continue;
+                };
+                fates[*index] = match self.end(&found) {
+                    Ok(()) => Fate::Ended,
+                    Err(error)
+                        if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESTALE)) =>
+                    {
+                        continue;
+                    }
+                    Err(error) => Fate::Refused(error.to_string()),
+                };
+                waiting.remove(&found.cookie());
             }
-            Err(error) => Fate::Refused(error.to_string()),
+            if waiting.is_empty() || waiting.len() == before {
+                return Ok(());
+            }
         }
     }
 

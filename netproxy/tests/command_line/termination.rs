@@ -1,8 +1,8 @@
 //! The process that ends sockets, as the agent starts it.
 
 use std::io::Write as _;
-use std::net::UdpSocket;
-use std::os::fd::AsFd as _;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::process::{Command, Stdio};
 
 use netproxy::node::socket_option;
@@ -46,13 +46,17 @@ fn connected() -> (UdpSocket, Doomed) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let endpoint = "127.0.0.1:9".parse().unwrap();
     socket.connect(endpoint).unwrap();
-    let doomed = Doomed {
-        netns: socket_option(socket.as_fd(), libc::SO_NETNS_COOKIE).unwrap(),
-        cookie: socket_option(socket.as_fd(), libc::SO_COOKIE).unwrap(),
+    let doomed = doom(socket.as_fd(), endpoint);
+    (socket, doomed)
+}
+
+fn doom(socket: BorrowedFd<'_>, endpoint: SocketAddr) -> Doomed {
+    Doomed {
+        netns: socket_option(socket, libc::SO_NETNS_COOKIE).unwrap(),
+        cookie: socket_option(socket, libc::SO_COOKIE).unwrap(),
         protocol: UDP,
         endpoint,
-    };
-    (socket, doomed)
+    }
 }
 
 #[test]
@@ -87,6 +91,34 @@ fn a_socket_is_ended_only_under_its_own_cookie_and_endpoint() {
     assert_eq!(fates(&answers[3]), [Fate::Gone]);
     let told = socket.recv(&mut [0]).unwrap_err();
     assert_eq!(told.raw_os_error(), Some(libc::ECONNABORTED));
+}
+
+#[test]
+fn sockets_that_share_their_tuple_are_all_ended() {
+    let share = || {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket
+    };
+    let from: SocketAddr = "127.0.0.77:47011".parse().unwrap();
+    let endpoint: SocketAddr = "127.0.0.77:9".parse().unwrap();
+    let sockets: Vec<_> = (0..5).map(|_| share()).collect();
+    for socket in &sockets {
+        socket.bind(&from.into()).unwrap();
+        socket.connect(&endpoint.into()).unwrap();
+    }
+    let doomed: Vec<_> = sockets
+        .iter()
+        .map(|socket| doom(socket.as_fd(), endpoint))
+        .collect();
+    let mut command = Command::new(PROGRAM);
+    command.arg(COMMAND);
+
+    let answers = answers(command, &[doomed]);
+
+    let fates: Vec<Fate> = serde_json::from_str(&answers[1]).unwrap();
+    assert_eq!(fates, vec![Fate::Ended; sockets.len()]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use netproxy_common::Talk;
+use netproxy_common::{Connection, Talk};
 use netproxy_lab::{Process, Traffic, wait_for};
 
 use super::{count, shop};
@@ -22,9 +22,9 @@ const HEAD_BYTES: usize = 72;
 /// map shows is without them. Each is an allocation by itself, so they are counted where the kernel
 /// counts those of their size: in `/proc/slabinfo`. As many sockets that ask an endpoint straight take
 /// a hundredth of that.
-#[test]
-fn a_hundred_thousand_sockets_leave_no_storage_behind() -> Result<()> {
-    let shop = shop("crowd")?;
+fn leave_no_storage_behind<T>(name: &str, are_connected: bool) -> Result<()> {
+    let allocations = allocations_of::<T>;
+    let shop = shop(name)?;
     shop.cluster.hold(|| {
         let (shell, node) = (shop.shell()?, shop.node("a")?);
         let door = shop.near.at_cluster_ips()[0];
@@ -32,14 +32,14 @@ fn a_hundred_thousand_sockets_leave_no_storage_behind() -> Result<()> {
         let before = allocations()?;
 
         let crowd: Vec<_> = (0..PROCESSES)
-            .map(|_| shell.crowd(door.udp, SOCKETS / PROCESSES))
+            .map(|_| shell.crowd(door.udp, SOCKETS / PROCESSES, are_connected))
             .collect::<Result<_>>()?;
         let balanced = count(&node, "socket_translated")? - translated;
         let open = allocations()?;
         crowd.iter().try_for_each(Process::kill9)?;
 
         ensure!(balanced == SOCKETS, "{balanced} sockets were balanced");
-        println!("{before} allocations of the size of a talk before, {open} with all sockets");
+        println!("{before} allocations of that size before, {open} with all sockets");
         ensure!(
             open >= before + SOCKETS - OTHERS,
             "{before} allocations before, {open} with {SOCKETS} sockets: they are not seen here"
@@ -54,9 +54,19 @@ fn a_hundred_thousand_sockets_leave_no_storage_behind() -> Result<()> {
     })
 }
 
-/// Allocations of the size of a socket's talk, of all on this machine.
-fn allocations() -> Result<u64> {
-    let size = (size_of::<Talk>() + HEAD_BYTES).next_power_of_two();
+#[test]
+fn a_hundred_thousand_sockets_leave_no_storage_behind() -> Result<()> {
+    leave_no_storage_behind::<Talk>("crowd", false)
+}
+
+#[test]
+fn a_hundred_thousand_connected_sockets_leave_no_storage_behind() -> Result<()> {
+    leave_no_storage_behind::<Connection>("connected-crowd", true)
+}
+
+/// Allocations of the size of this much storage, of all on this machine.
+fn allocations_of<T>() -> Result<u64> {
+    let size = (size_of::<T>() + HEAD_BYTES).next_power_of_two();
     let ending = format!("-{size}");
     let text = fs::read_to_string("/proc/slabinfo").context("/proc/slabinfo")?;
     text.lines()

@@ -21,10 +21,13 @@ pub(crate) struct Crowd {
     /// How many.
     #[arg(long)]
     sockets: u64,
+    /// Connect each.
+    #[arg(long)]
+    connected: bool,
 }
 
 impl Crowd {
-    /// Opens unconnected UDP sockets, sends a datagram from each, and holds them until stopped.
+    /// Opens UDP sockets, sends a datagram from each, and holds them until stopped.
     pub(crate) async fn run(self) -> Result<()> {
         let wanted = self.sockets + OTHERS;
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
@@ -37,7 +40,12 @@ impl Crowd {
             .map(|_| self.open())
             .collect::<Result<Vec<_>>>()?;
         for socket in &sockets {
-            let sent = socket.send_to(b"one of many", &self.address.into());
+            let sent = if self.connected {
+                socket.connect(&self.address.into()).context("connect")?;
+                socket.send(b"one of many")
+            } else {
+                socket.send_to(b"one of many", &self.address.into())
+            };
             ensure!(sent.context("send")? > 0, "nothing was sent");
         }
         print_ready(Vec::new())?;
