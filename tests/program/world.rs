@@ -119,7 +119,7 @@ impl World {
     pub(crate) fn try_start(&mut self) -> Result<(), DatapathError> {
         let options = DatapathOptions {
             pins: self.pins.clone(),
-            attach: AttachMode::Tcx,
+            attach: AttachMode::Auto,
             ports: self.ports,
             sockets: None,
             map_sizes: self.map_sizes.clone(),

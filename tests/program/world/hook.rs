@@ -1,13 +1,14 @@
 //! One program at one hook of one device.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::process::Command;
 
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{SchedClassifier, loaded_programs};
 use aya::{TestRun as _, TestRunOptions};
 use netproxy::datapath::{Counters, Pins};
 use netproxy_common::Counter;
+use serde_json::Value;
 
 use super::outcome::Outcome;
 
@@ -38,8 +39,16 @@ impl Hook {
     /// The program behind the pinned link of a device.
     pub(crate) fn open(pins: &Pins, ifindex: u32, direction: &str, has_link_layer: bool) -> Self {
         let pin = pins.links().join(format!("{ifindex}-{direction}"));
+        let id = if pin.exists() {
+            FdLink::from(PinnedLink::from_pin(&pin).unwrap())
+                .info()
+                .unwrap()
+                .program_id()
+        } else {
+            id_of_filter(ifindex, direction)
+        };
         Self {
-            program: program_of(&pin),
+            program: program(id),
             ifindex,
             has_link_layer,
             counters: Counters::open(pins).unwrap(),
@@ -135,13 +144,30 @@ impl Hook {
     }
 }
 
-fn program_of(pin: &Path) -> SchedClassifier {
-    let link = FdLink::from(PinnedLink::from_pin(pin).unwrap());
-    let id = link.info().unwrap().program_id();
+fn program(id: u32) -> SchedClassifier {
     let info = loaded_programs()
         // Other programs come and go while they are listed.
         .filter_map(Result::ok)
         .find(|info| info.id() == id)
-        .expect("the program of a pinned link is loaded");
+        .expect("an attached program is loaded");
     SchedClassifier::from_program_info(info, "attached".into()).unwrap()
+}
+
+/// The id of the program of a device's only filter, where the kernel has no tcx.
+fn id_of_filter(ifindex: u32, direction: &str) -> u32 {
+    let output = Command::new("bpftool")
+        .args(["-j", "net", "show"])
+        .output()
+        .expect("bpftool: cargo xtask setup");
+    let shown: Value = serde_json::from_slice(&output.stdout).expect("bpftool prints JSON");
+    let filters = shown[0]["tc"].as_array().expect("a list of filters");
+    let filter = filters
+        .iter()
+        .find(|filter| {
+            let kind = filter["kind"].as_str().unwrap_or_default();
+            filter["ifindex"] == ifindex && kind.ends_with(direction)
+        })
+        .unwrap_or_else(|| panic!("device {ifindex} has no filter at {direction}: {shown}"));
+    let id = filter["id"].as_u64().expect("the program's id");
+    u32::try_from(id).expect("an id of 32 bits")
 }
