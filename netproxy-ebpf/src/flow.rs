@@ -32,12 +32,10 @@ pub(crate) enum OpenError {
 
 const EEXIST: i32 = -17;
 
-/// The half that a packet matches, copied, unless the packet begins something new in its tuple.
+/// The half that a packet with ports matches, copied, unless the packet begins something new in its
+/// tuple.
 #[inline(always)]
 pub(crate) fn of_packet<F: Family>(headers: &Headers<F>) -> Option<Flow<F::Address>> {
-    if !headers.has_ports {
-        return None;
-    }
     let key = &headers.key;
     let mut flow = find::<F>(key)?;
     if is_over(&flow, key.protocol, headers.tcp_flags) {
@@ -94,16 +92,39 @@ fn is_renewed<F: Family>(key: &FlowKey<F::Address>, flow: &mut Flow<F::Address>)
 /// that it is not in the way of the next.
 #[inline(always)]
 fn find<F: Family>(key: &FlowKey<F::Address>) -> Option<Flow<F::Address>> {
-    let flow = pointer::<F>(key)?;
-    // SAFETY: the entry is copied at once. A recycled slot yields another flow's translation only
-    // if it was removed between lookup and copy, which the next packet corrects.
-    let flow = unsafe { *flow };
-    if flow.deadline_s >= now_s() || is_alive::<F>(key) != 0 {
+    let flow = copy::<F>(key)?;
+    if is_alive_as::<F>(key, &flow) {
         Some(flow)
     } else {
         forget::<F>(key, &flow);
         None
     }
+}
+
+/// The live half that translates what answers `packet`, copied, for what is none of its packets: the table
+/// stays as it is.
+#[inline(always)]
+pub(crate) fn of_answer_to<F: Family>(
+    packet: &FlowKey<F::Address>,
+) -> Option<&'static mut Flow<F::Address>> {
+    let half = F::halves().get_ptr_mut(0)?;
+    // SAFETY: as in `partner`.
+    let half = unsafe { &mut *half };
+    half.key = packet.reversed();
+    half.flow = copy::<F>(&half.key)?;
+    is_alive_as::<F>(&half.key, &half.flow).then_some(&mut half.flow)
+}
+
+#[inline(always)]
+fn copy<F: Family>(key: &FlowKey<F::Address>) -> Option<Flow<F::Address>> {
+    // SAFETY: the entry is copied at once. A recycled slot yields another flow's translation only
+    // if it was removed between lookup and copy, which the next packet corrects.
+    pointer::<F>(key).map(|flow| unsafe { *flow })
+}
+
+#[inline(always)]
+fn is_alive_as<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> bool {
+    flow.deadline_s >= now_s() || is_alive::<F>(key) != 0
 }
 
 /// Opens the flow whose forward half is `flow` under `key`: both halves, or none.
