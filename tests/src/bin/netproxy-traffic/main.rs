@@ -13,6 +13,7 @@ mod http_server;
 mod load;
 mod probe;
 mod serve;
+mod trace;
 mod transfer;
 mod udp_server;
 
@@ -40,6 +41,8 @@ enum Command {
     Fetch(fetch::Fetch),
     /// Ask by UDP a number of times.
     Ask(ask::Ask),
+    /// Send one datagram of few hops, and say which ICMP error the socket is told of.
+    Trace(trace::Trace),
     /// Get many bytes from a server and compare hashes.
     Download(transfer::Download),
     /// Send many bytes to a server and compare hashes.
@@ -60,6 +63,7 @@ async fn main() -> Result<()> {
         Command::Get(get) => get.run().await,
         Command::Fetch(fetch) => fetch.run().await,
         Command::Ask(ask) => ask.run().await,
+        Command::Trace(trace) => trace.run(),
         Command::Download(download) => download.run().await,
         Command::Upload(upload) => upload.run().await,
         Command::Load(load) => load.run().await,
