@@ -7,11 +7,11 @@ mod skb;
 pub(crate) mod transport;
 
 use netproxy_common::address::Address as _;
-use netproxy_common::{Be16, FlowKey};
+use netproxy_common::{Be16, FlowKey, Ipv4, Ipv6};
 
 pub(crate) use self::quoted::Quoted;
 pub(crate) use self::skb::{ETH_P_IP, ETH_P_IPV6, Skb};
-use crate::family::Family;
+use crate::family::{Family, V4, V6};
 
 /// Length of the link-layer header on Ethernet-like devices.
 pub(crate) const ETHERNET: usize = 14;
@@ -81,7 +81,17 @@ pub(crate) struct Headers<F: Family> {
     /// Bytes from the transport header to the packet's end by its IP header; meaningless for
     /// segments whose common length that cannot say.
     pub(crate) transport_bytes: u16,
+    /// Always zero.
+    #[expect(
+        dead_code,
+        reason = "kernels before 6.4 want every byte that a global function is given to be initialised \
+                  (check_stack_range_initialized in kernel/bpf/verifier.c)"
+    )]
+    pad: u8,
 }
+
+const _: () = assert!(size_of::<Headers<V4>>() == size_of::<FlowKey<Ipv4>>() + 8);
+const _: () = assert!(size_of::<Headers<V6>>() == size_of::<FlowKey<Ipv6>>() + 8);
 
 impl<F: Family> Headers<F> {
     /// Headers yet to be filled.
@@ -101,6 +111,7 @@ impl<F: Family> Headers<F> {
             is_fragment: false,
             transport: 0,
             transport_bytes: 0,
+            pad: 0,
         }
     }
 

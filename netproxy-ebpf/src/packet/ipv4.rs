@@ -65,6 +65,7 @@ impl Parse for V4 {
             tcp_flags: ports.tcp_flags,
             has_ports: ports.are_there,
             is_fragment,
+            pad: 0,
         })
     }
 }

@@ -99,6 +99,7 @@ impl Parse for V6 {
             tcp_flags: ports.tcp_flags,
             has_ports: ports.are_there,
             is_fragment,
+            pad: 0,
         })
     }
 }
