@@ -215,13 +215,12 @@ fn transport_bytes<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<
     }
 }
 
-/// The sum of the bytes from `start` to before `end`, a multiple of four apart.
+/// The sum of the bytes from `start` to before `end`, a multiple of four apart, and not zero.
 #[inline(never)]
 fn sum_of_bytes<const L2: usize>(packet: Skb<L2>, start: usize, end: usize) -> Option<u64> {
-    let length = end.wrapping_sub(start) & (QUOTE_BYTES - 4);
-    if length == 0 {
-        return None;
-    }
+    // From four to what there is room for, without a comparison: what follows from one with zero,
+    // kernels before 6.8 do not see (`regs_refine_cond_op` in kernel/bpf/verifier.c).
+    let length = (end.wrapping_sub(start + 4) & (QUOTE_BYTES - 4)) + 4;
     let quote = QUOTES.get_ptr_mut(0)?;
     // SAFETY: this CPU's room, which nothing else uses; the length is masked to fit it.
     unsafe {
