@@ -143,12 +143,13 @@ pub(crate) fn open<F: Family>(
 
 #[inline(always)]
 fn insert_both<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> u32 {
-    if !vacate::<F>(&flow.partner_key(key)) {
-        return OpenError::Taken as u32;
-    }
+    let key = &on_stack(key);
     let Some(reply) = partner::<F>(key, flow) else {
         return OpenError::Full as u32;
     };
+    if !vacate::<F>(&reply.key) {
+        return OpenError::Taken as u32;
+    }
     if let Err(refused) = F::pending().insert(&reply.key, &reply.flow, u64::from(BPF_NOEXIST)) {
         return if refused == EEXIST {
             OpenError::Taken as u32
@@ -161,7 +162,8 @@ fn insert_both<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) ->
         let _ = F::pending().remove(&reply.key);
         return OpenError::Taken as u32;
     }
-    match F::pending().insert(key, flow, u64::from(BPF_NOEXIST)) {
+    reply.flow = *flow;
+    match F::pending().insert(key, &reply.flow, u64::from(BPF_NOEXIST)) {
         Ok(()) => {
             count(Counter::NewFlow);
             0
@@ -179,7 +181,7 @@ fn insert_both<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) ->
 
 /// Whether no live flow has a half under `key`. One that only waits for the agent to remove it is
 /// forgotten, both halves: the one left over would else pass for its successor's.
-#[inline(never)]
+#[inline(always)]
 fn vacate<F: Family>(key: &FlowKey<F::Address>) -> bool {
     let Some(flow) = pointer::<F>(key) else {
         return true;
@@ -211,12 +213,14 @@ separate! {
 
 #[inline(always)]
 fn remove<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> u32 {
-    if let Some(partner) = partner::<F>(key, flow) {
-        let _ = F::pending().remove(&partner.key);
-        let _ = F::assured().remove(&partner.key);
-    }
-    let _ = F::pending().remove(key);
-    let _ = F::assured().remove(key);
+    // The partner first: `flow` may be the entry itself.
+    let mut half = on_stack(key);
+    half.turn_to_partner(flow);
+    let _ = F::pending().remove(&half);
+    let _ = F::assured().remove(&half);
+    half = *key;
+    let _ = F::pending().remove(&half);
+    let _ = F::assured().remove(&half);
     0
 }
 
@@ -259,6 +263,14 @@ fn is_over<A: Copy>(flow: &Flow<A>, protocol: u8, tcp_flags: u8) -> bool {
         && tcp_flags & (SYN | ACK | RST | FIN) == beginning
 }
 
+/// The key, where maps take keys from: on Linux 6.1 they take neither keys nor values from the memory
+/// that a global function is given (`map_key_value_types` in kernel/bpf/verifier.c). Values go by way of
+/// the room for the partner.
+#[inline(always)]
+fn on_stack<A: Copy>(key: &FlowKey<A>) -> FlowKey<A> {
+    *key
+}
+
 /// The half under `key`, in whichever tier.
 #[inline(always)]
 fn pointer<F: Family>(key: &FlowKey<F::Address>) -> Option<*mut Flow<F::Address>> {
@@ -278,14 +290,17 @@ fn partner<F: Family>(
     // SAFETY: this CPU's room; programs at tc hooks do not nest, and no caller holds it across a
     // second call.
     let half = unsafe { &mut *half };
-    half.key = flow.partner_key(key);
-    half.flow = flow.partner(key);
+    half.key = *key;
+    half.key.turn_to_partner(flow);
+    half.flow = *flow;
+    half.flow.turn_to_partner(key);
     Some(half)
 }
 
 #[inline(always)]
 fn lives<F: Family>(key: &FlowKey<F::Address>) -> u32 {
-    let Some(flow) = pointer::<F>(key) else {
+    let mut key = on_stack(key);
+    let Some(flow) = pointer::<F>(&key) else {
         return 0;
     };
     let now_s = now_s();
@@ -294,8 +309,8 @@ fn lives<F: Family>(key: &FlowKey<F::Address>) -> u32 {
         if (*flow).deadline_s >= now_s {
             return 1;
         }
-        let partner_key = (*flow).partner_key(key);
-        let partner = pointer::<F>(&partner_key);
+        key.turn_to_partner(&*flow);
+        let partner = pointer::<F>(&key);
         u32::from(partner.is_some_and(|partner| (*partner).deadline_s >= now_s))
     }
 }
@@ -306,6 +321,7 @@ fn go_on_opening<F: Family>(
     flow: &mut Flow<F::Address>,
     tcp_flags: u32,
 ) -> u32 {
+    let key = &on_stack(key);
     let tcp_flags = tcp_flags as u8;
     let Some(partner) = partner::<F>(key, flow) else {
         return 0;
@@ -357,7 +373,11 @@ fn promote<F: Family>(
         .insert(&partner.key, &partner.flow, u64::from(BPF_ANY))
         .is_ok()
     {
-        if F::assured().insert(key, &*flow, u64::from(BPF_ANY)).is_ok() {
+        partner.flow = *flow;
+        if F::assured()
+            .insert(key, &partner.flow, u64::from(BPF_ANY))
+            .is_ok()
+        {
             let _ = F::pending().remove(key);
             let _ = F::pending().remove(&partner.key);
             count(Counter::Assured);
@@ -366,8 +386,12 @@ fn promote<F: Family>(
         let _ = F::assured().remove(&partner.key);
     }
     count(Counter::AssuredFull);
+    partner.flow = *flow;
+    partner.flow.turn_to_partner(key);
+    partner.flow.flags |= FlowFlags::SEEN;
     let _ = F::pending().insert(&partner.key, &partner.flow, u64::from(BPF_ANY));
-    let _ = F::pending().insert(key, &*flow, u64::from(BPF_ANY));
+    partner.flow = *flow;
+    let _ = F::pending().insert(key, &partner.flow, u64::from(BPF_ANY));
 }
 
 #[inline(always)]
@@ -376,6 +400,7 @@ fn go_on_closing<F: Family>(
     flow: &mut Flow<F::Address>,
     tcp_flags: u32,
 ) -> u32 {
+    let key = &on_stack(key);
     let Some(partner) = partner::<F>(key, flow) else {
         return 0;
     };
@@ -407,7 +432,8 @@ fn close<F: Family>(
         &mut partner.flow,
     );
     let _ = F::pending().insert(&partner.key, &partner.flow, u64::from(BPF_ANY));
-    let _ = F::pending().insert(key, &*flow, u64::from(BPF_ANY));
+    partner.flow = *flow;
+    let _ = F::pending().insert(key, &partner.flow, u64::from(BPF_ANY));
     let _ = F::assured().remove(&partner.key);
     let _ = F::assured().remove(key);
 }

@@ -84,7 +84,7 @@ pub(crate) struct Headers<F: Family> {
     /// Always zero.
     #[expect(
         dead_code,
-        reason = "kernels before 6.4 want every byte that a global function is given to be initialised \
+        reason = "Linux 6.1 wants every byte that a global function is given to be initialised \
                   (check_stack_range_initialized in kernel/bpf/verifier.c)"
     )]
     pad: u8,

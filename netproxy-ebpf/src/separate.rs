@@ -42,6 +42,7 @@ macro_rules! exported {
     ($name:ident: $family:ty, $address:ty, $body:ident,
      [$($access:ident $pointer:ident: $type:ident),+], [$($number:ident),*]) => {
         #[unsafe(no_mangle)]
+        #[inline(never)]
         extern "C" fn $name($($pointer: *mut $type<$address>,)+ $($number: u32,)*) -> u32 {
             // SAFETY: the verifier checks at each call that they point to as much memory as their
             // types need; `separate` takes them by reference, and each is used as it was taken.
@@ -96,6 +97,7 @@ macro_rules! separate_packet {
 macro_rules! exported_packet {
     ($name:ident: $family:ty, $l2:expr, $body:ident, [$($number:ident),*]) => {
         #[unsafe(no_mangle)]
+        #[inline(never)]
         extern "C" fn $name(
             skb: *mut aya_ebpf::bindings::__sk_buff,
             headers: *mut $crate::packet::Headers<$family>,
