@@ -46,7 +46,8 @@ counters! {
     UnusedPort => "unused_port", drop: true;
     /// An address of a service CIDR that is no service's.
     UnusedAddress => "unused_address", drop: true;
-    /// A refusal (`no_endpoint`, `unused_port`) of which the sender was told by ICMP.
+    /// A refusal (`no_endpoint`, `unused_port`, `packet_too_big`, `expired`) of which the sender was told
+    /// by ICMP.
     Refused => "refused", drop: false;
     /// A refusal of which the sender was not told, as there had been too many.
     RefusalLimited => "refusal_limited", drop: false;
@@ -64,9 +65,17 @@ counters! {
     TupleCollision => "tuple_collision", drop: true;
     /// No route to the endpoint, or back to the client.
     NoRoute => "no_route", drop: true;
-    /// A packet larger than the way to its endpoint, or back to its client, can carry; the sender is
-    /// not told yet.
+    /// A packet larger than the way to its endpoint, or back to its client, can carry, where packets go
+    /// past the stack; the sender is told what it carries, as often as the limit allows.
     PacketTooBig => "packet_too_big", drop: true;
+    /// A packet that had no hop left where packets go past the stack; the sender is told, as often as the
+    /// limit allows.
+    Expired => "expired", drop: true;
+    /// An ICMP error about a packet of a flow was translated for the packet's sender.
+    IcmpTranslated => "icmp_translated", drop: false;
+    /// An ICMP error that has IP options or extension headers, or quotes headers too long to look at: it is
+    /// left as it is.
+    IcmpUnread => "icmp_unread", drop: false;
     /// A process of this node asked for a service whose endpoint is the node itself, past the
     /// socket hooks; the answer would never cross a device.
     HostToItself => "host_to_itself", drop: true;

@@ -59,6 +59,16 @@ pub struct Flow<A> {
 }
 
 impl<A: Copy> FlowKey<A> {
+    /// Turns the key of the half `flow` into that of the other half, in place; see
+    /// [`Flow::partner_key`].
+    #[inline(always)]
+    pub const fn turn_to_partner(&mut self, flow: &Flow<A>) {
+        self.source = flow.destination;
+        self.destination = flow.source;
+        self.source_port = flow.destination_port;
+        self.destination_port = flow.source_port;
+    }
+
     /// The tuple of a packet that answers one with this tuple.
     #[must_use]
     pub const fn reversed(&self) -> Self {
@@ -93,18 +103,15 @@ impl<A: Copy> Flow<A> {
         self.translated(key.protocol).reversed()
     }
 
-    /// The other half, given this half's key: what turns the endpoint's answer back, or the
-    /// client's packets forward. Nothing has been seen of it yet.
-    #[must_use]
-    pub const fn partner(&self, key: &FlowKey<A>) -> Self {
-        Self {
-            source: key.destination,
-            destination: key.source,
-            source_port: key.destination_port,
-            destination_port: key.source_port,
-            flags: (self.flags & FlowFlags::REPLY) ^ FlowFlags::REPLY,
-            ..*self
-        }
+    /// Turns this half, given its key, into the other one, in place: what turns the endpoint's answer
+    /// back, or the client's packets forward. Nothing has been seen of it yet.
+    #[inline(always)]
+    pub const fn turn_to_partner(&mut self, key: &FlowKey<A>) {
+        self.source = key.destination;
+        self.destination = key.source;
+        self.source_port = key.destination_port;
+        self.destination_port = key.source_port;
+        self.flags = (self.flags & FlowFlags::REPLY) ^ FlowFlags::REPLY;
     }
 
     /// Whether any of `flags` is set.

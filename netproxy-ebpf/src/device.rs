@@ -59,7 +59,7 @@ pub(crate) fn is_client_local<F: Family, P: Packet>(packet: P, client: &F::Addre
     if device.kind != DeviceKind::Pod as u8 {
         return false;
     }
-    match route::find::<F, P>(packet, &F::Address::UNSPECIFIED, client) {
+    match route::find::<F, P>(packet, &F::Address::UNSPECIFIED, client, route::ANY_SIZE) {
         Ok(back) => back.ifindex == ifindex || back.ifindex == device.master,
         Err(_) => false,
     }

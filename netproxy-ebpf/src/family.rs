@@ -15,6 +15,8 @@ pub(crate) trait Family: 'static {
     type Address: Address + 'static;
     /// `AF_INET` or `AF_INET6`.
     const AF: u8;
+    /// Length of an IP header without options or extension headers.
+    const HEADER_BYTES: usize;
     /// Whether the IP header has a checksum.
     const HAS_HEADER_CHECKSUM: bool;
     /// Offset of the source address in the IP header; the destination follows it.
@@ -90,6 +92,7 @@ macro_rules! family_maps {
 impl Family for V4 {
     type Address = Ipv4;
     const AF: u8 = 2;
+    const HEADER_BYTES: usize = 20;
     const HAS_HEADER_CHECKSUM: bool = true;
     const SOURCE_OFFSET: usize = 12;
     const TTL_OFFSET: usize = 8;
@@ -135,6 +138,7 @@ impl Family for V4 {
 impl Family for V6 {
     type Address = Ipv6;
     const AF: u8 = 10;
+    const HEADER_BYTES: usize = 40;
     const HAS_HEADER_CHECKSUM: bool = false;
     const SOURCE_OFFSET: usize = 8;
     const TTL_OFFSET: usize = 7;

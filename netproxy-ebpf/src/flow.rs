@@ -32,12 +32,10 @@ pub(crate) enum OpenError {
 
 const EEXIST: i32 = -17;
 
-/// The half that a packet matches, copied, unless the packet begins something new in its tuple.
+/// The half that a packet with ports matches, copied, unless the packet begins something new in its
+/// tuple.
 #[inline(always)]
 pub(crate) fn of_packet<F: Family>(headers: &Headers<F>) -> Option<Flow<F::Address>> {
-    if !headers.has_ports {
-        return None;
-    }
     let key = &headers.key;
     let mut flow = find::<F>(key)?;
     if is_over(&flow, key.protocol, headers.tcp_flags) {
@@ -92,16 +90,39 @@ fn is_renewed<F: Family>(key: &FlowKey<F::Address>, flow: &mut Flow<F::Address>)
 /// that it is not in the way of the next.
 #[inline(always)]
 fn find<F: Family>(key: &FlowKey<F::Address>) -> Option<Flow<F::Address>> {
-    let flow = pointer::<F>(key)?;
-    // SAFETY: the entry is copied at once. A recycled slot yields another flow's translation only
-    // if it was removed between lookup and copy, which the next packet corrects.
-    let flow = unsafe { *flow };
-    if flow.deadline_s >= now_s() || is_alive::<F>(key) != 0 {
+    let flow = copy::<F>(key)?;
+    if is_alive_as::<F>(key, &flow) {
         Some(flow)
     } else {
         forget::<F>(key, &flow);
         None
     }
+}
+
+/// The live half that translates what answers `packet`, copied, for what is none of its packets: the table
+/// stays as it is.
+#[inline(always)]
+pub(crate) fn of_answer_to<F: Family>(
+    packet: &FlowKey<F::Address>,
+) -> Option<&'static mut Flow<F::Address>> {
+    let half = F::halves().get_ptr_mut(0)?;
+    // SAFETY: as in `partner`.
+    let half = unsafe { &mut *half };
+    half.key = packet.reversed();
+    half.flow = copy::<F>(&half.key)?;
+    is_alive_as::<F>(&half.key, &half.flow).then_some(&mut half.flow)
+}
+
+#[inline(always)]
+fn copy<F: Family>(key: &FlowKey<F::Address>) -> Option<Flow<F::Address>> {
+    // SAFETY: the entry is copied at once. A recycled slot yields another flow's translation only
+    // if it was removed between lookup and copy, which the next packet corrects.
+    pointer::<F>(key).map(|flow| unsafe { *flow })
+}
+
+#[inline(always)]
+fn is_alive_as<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> bool {
+    flow.deadline_s >= now_s() || is_alive::<F>(key) != 0
 }
 
 /// Opens the flow whose forward half is `flow` under `key`: both halves, or none.
@@ -120,16 +141,13 @@ pub(crate) fn open<F: Family>(
 
 #[inline(always)]
 fn insert_both<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> u32 {
-    let Some(Half { key, flow }) = copied::<F>(Room::Insert, key, flow) else {
-        return OpenError::Full as u32;
-    };
-    let (key, flow) = (&*key, &*flow);
-    if !vacate::<F>(&flow.partner_key(key)) {
-        return OpenError::Taken as u32;
-    }
+    let key = &on_stack(key);
     let Some(reply) = partner::<F>(key, flow) else {
         return OpenError::Full as u32;
     };
+    if !vacate::<F>(&reply.key) {
+        return OpenError::Taken as u32;
+    }
     if let Err(refused) = F::pending().insert(&reply.key, &reply.flow, u64::from(BPF_NOEXIST)) {
         return if refused == EEXIST {
             OpenError::Taken as u32
@@ -142,7 +160,8 @@ fn insert_both<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) ->
         let _ = F::pending().remove(&reply.key);
         return OpenError::Taken as u32;
     }
-    match F::pending().insert(key, flow, u64::from(BPF_NOEXIST)) {
+    reply.flow = *flow;
+    match F::pending().insert(key, &reply.flow, u64::from(BPF_NOEXIST)) {
         Ok(()) => {
             count(Counter::NewFlow);
             0
@@ -165,11 +184,11 @@ fn vacate<F: Family>(key: &FlowKey<F::Address>) -> bool {
     let Some(flow) = pointer::<F>(key) else {
         return true;
     };
-    if lives::<F>(key) != 0 {
+    if is_alive::<F>(key) != 0 {
         return false;
     }
     // SAFETY: a live map value, which `forget` reads before it removes anything.
-    remove::<F>(key, unsafe { &*flow });
+    forget::<F>(key, unsafe { &*flow });
     true
 }
 
@@ -183,32 +202,34 @@ separate! {
     fn is_alive(ref key: FlowKey) = lives as is_flow_alive_v4, is_flow_alive_v6;
     /// An opening flow becomes assured when the client answers the endpoint: then a flood from
     /// spoofed sources cannot fill the tier that nothing evicts.
-    fn note_opening(ref key: FlowKey, ref flow: Flow; tcp_flags)
+    fn note_opening(ref key: FlowKey, mut flow: Flow; tcp_flags)
         = go_on_opening as note_opening_v4, note_opening_v6;
     /// A FIN or RST on an established flow: it closes once both sides have sent FIN, or one RST.
-    fn note_close(ref key: FlowKey, ref flow: Flow; tcp_flags)
+    fn note_close(ref key: FlowKey, mut flow: Flow; tcp_flags)
         = go_on_closing as note_close_v4, note_close_v6;
 }
 
 #[inline(always)]
 fn remove<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> u32 {
-    let Some(Half { key, flow }) = copied::<F>(Room::Remove, key, flow) else {
-        return 0;
-    };
-    let (key, flow) = (&*key, &*flow);
-    if let Some(partner) = partner::<F>(key, flow) {
-        let _ = F::pending().remove(&partner.key);
-        let _ = F::assured().remove(&partner.key);
-    }
-    let _ = F::pending().remove(key);
-    let _ = F::assured().remove(key);
+    // The partner first: `flow` may be the entry itself.
+    let mut half = on_stack(key);
+    half.turn_to_partner(flow);
+    let _ = F::pending().remove(&half);
+    let _ = F::assured().remove(&half);
+    half = *key;
+    let _ = F::pending().remove(&half);
+    let _ = F::assured().remove(&half);
     0
 }
 
 /// Takes note of a packet that matched `flow` (a copy) under `key`: keeps it alive, and moves it
 /// through opening, established and closing.
 #[inline(always)]
-pub(crate) fn note<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>, tcp_flags: u8) {
+pub(crate) fn note<F: Family>(
+    key: &FlowKey<F::Address>,
+    flow: &mut Flow<F::Address>,
+    tcp_flags: u8,
+) {
     if flow.state == FlowState::Established as u8 {
         let deadline_s = now_s() + FlowState::Established.lifetime_s(key.protocol);
         if tcp_flags & (FIN | RST) != 0 && !flow.has(FlowFlags::CLOSED) {
@@ -240,6 +261,14 @@ fn is_over<A: Copy>(flow: &Flow<A>, protocol: u8, tcp_flags: u8) -> bool {
         && tcp_flags & (SYN | ACK | RST | FIN) == beginning
 }
 
+/// The key, where maps take keys from: on Linux 6.1 they take neither keys nor values from the memory
+/// that a global function is given (`map_key_value_types` in kernel/bpf/verifier.c). Values go by way of
+/// the room for the partner.
+#[inline(always)]
+fn on_stack<A: Copy>(key: &FlowKey<A>) -> FlowKey<A> {
+    *key
+}
+
 /// The half under `key`, in whichever tier.
 #[inline(always)]
 fn pointer<F: Family>(key: &FlowKey<F::Address>) -> Option<*mut Flow<F::Address>> {
@@ -249,60 +278,27 @@ fn pointer<F: Family>(key: &FlowKey<F::Address>) -> Option<*mut Flow<F::Address>
     }
 }
 
-/// The rooms of `HALVES_*`, by who uses them. None calls itself, and none uses another's.
-#[derive(Clone, Copy)]
-#[repr(u32)]
-enum Room {
-    /// The other half of whatever is worked on, by all but `lives`: none calls another while it uses it.
-    Partner = 0,
-    Insert = 1,
-    Remove = 2,
-    GoOn = 3,
-    Live = 4,
-}
-
-#[inline(always)]
-fn room<F: Family>(room: Room) -> Option<&'static mut Half<F::Address>> {
-    let half = F::halves().get_ptr_mut(room as u32)?;
-    // SAFETY: this CPU's room; programs at tc hooks do not nest, and no user holds it across a second
-    // call of itself.
-    Some(unsafe { &mut *half })
-}
-
-/// A half where maps take keys and values from: before 6.2 not from the memory that a separate
-/// function is given (`map_key_value_types` in kernel/bpf/verifier.c).
-#[inline(always)]
-fn copied<F: Family>(
-    to: Room,
-    key: &FlowKey<F::Address>,
-    flow: &Flow<F::Address>,
-) -> Option<&'static mut Half<F::Address>> {
-    let half = room::<F>(to)?;
-    half.key = *key;
-    half.flow = *flow;
-    Some(half)
-}
-
 /// The other half of `flow` under `key`, as it would be inserted; nothing has been seen of it.
 #[inline(always)]
 fn partner<F: Family>(
     key: &FlowKey<F::Address>,
     flow: &Flow<F::Address>,
 ) -> Option<&'static mut Half<F::Address>> {
-    let half = room::<F>(Room::Partner)?;
-    half.key = flow.partner_key(key);
-    half.flow = flow.partner(key);
+    let half = F::halves().get_ptr_mut(0)?;
+    // SAFETY: this CPU's room; programs at tc hooks do not nest, and no caller holds it across a
+    // second call.
+    let half = unsafe { &mut *half };
+    half.key = *key;
+    half.key.turn_to_partner(flow);
+    half.flow = *flow;
+    half.flow.turn_to_partner(key);
     Some(half)
 }
 
 #[inline(always)]
 fn lives<F: Family>(key: &FlowKey<F::Address>) -> u32 {
-    let Some(half) = room::<F>(Room::Live) else {
-        return 0;
-    };
-    half.key = *key;
-    let key = &half.key;
-    let Some(flow) = pointer::<F>(key) else {
+    let mut key = on_stack(key);
+    let Some(flow) = pointer::<F>(&key) else {
         return 0;
     };
     let now_s = now_s();
@@ -311,8 +307,8 @@ fn lives<F: Family>(key: &FlowKey<F::Address>) -> u32 {
         if (*flow).deadline_s >= now_s {
             return 1;
         }
-        let partner_key = (*flow).partner_key(key);
-        let partner = pointer::<F>(&partner_key);
+        key.turn_to_partner(&*flow);
+        let partner = pointer::<F>(&key);
         u32::from(partner.is_some_and(|partner| (*partner).deadline_s >= now_s))
     }
 }
@@ -320,13 +316,10 @@ fn lives<F: Family>(key: &FlowKey<F::Address>) -> u32 {
 #[inline(always)]
 fn go_on_opening<F: Family>(
     key: &FlowKey<F::Address>,
-    flow: &Flow<F::Address>,
+    flow: &mut Flow<F::Address>,
     tcp_flags: u32,
 ) -> u32 {
-    let Some(Half { key, flow }) = copied::<F>(Room::GoOn, key, flow) else {
-        return 0;
-    };
-    let key = &*key;
+    let key = &on_stack(key);
     let tcp_flags = tcp_flags as u8;
     let Some(partner) = partner::<F>(key, flow) else {
         return 0;
@@ -378,7 +371,11 @@ fn promote<F: Family>(
         .insert(&partner.key, &partner.flow, u64::from(BPF_ANY))
         .is_ok()
     {
-        if F::assured().insert(key, &*flow, u64::from(BPF_ANY)).is_ok() {
+        partner.flow = *flow;
+        if F::assured()
+            .insert(key, &partner.flow, u64::from(BPF_ANY))
+            .is_ok()
+        {
             let _ = F::pending().remove(key);
             let _ = F::pending().remove(&partner.key);
             count(Counter::Assured);
@@ -387,20 +384,21 @@ fn promote<F: Family>(
         let _ = F::assured().remove(&partner.key);
     }
     count(Counter::AssuredFull);
+    partner.flow = *flow;
+    partner.flow.turn_to_partner(key);
+    partner.flow.flags |= FlowFlags::SEEN;
     let _ = F::pending().insert(&partner.key, &partner.flow, u64::from(BPF_ANY));
-    let _ = F::pending().insert(key, &*flow, u64::from(BPF_ANY));
+    partner.flow = *flow;
+    let _ = F::pending().insert(key, &partner.flow, u64::from(BPF_ANY));
 }
 
 #[inline(always)]
 fn go_on_closing<F: Family>(
     key: &FlowKey<F::Address>,
-    flow: &Flow<F::Address>,
+    flow: &mut Flow<F::Address>,
     tcp_flags: u32,
 ) -> u32 {
-    let Some(Half { key, flow }) = copied::<F>(Room::GoOn, key, flow) else {
-        return 0;
-    };
-    let key = &*key;
+    let key = &on_stack(key);
     let Some(partner) = partner::<F>(key, flow) else {
         return 0;
     };
@@ -432,7 +430,8 @@ fn close<F: Family>(
         &mut partner.flow,
     );
     let _ = F::pending().insert(&partner.key, &partner.flow, u64::from(BPF_ANY));
-    let _ = F::pending().insert(key, &*flow, u64::from(BPF_ANY));
+    partner.flow = *flow;
+    let _ = F::pending().insert(key, &partner.flow, u64::from(BPF_ANY));
     let _ = F::assured().remove(&partner.key);
     let _ = F::assured().remove(key);
 }

@@ -27,6 +27,7 @@ pub(crate) struct Verdict(NonZeroU32);
 
 const DROP: u32 = 1 << 8;
 const REDIRECT: u32 = 1 << 9;
+const TOO_BIG: u32 = 1 << 10;
 
 impl Verdict {
     /// On its way, changed or not; whoever comes after us at this hook sees it.
@@ -38,23 +39,63 @@ impl Verdict {
         Self(NonZeroU32::MIN | (DROP | (reason as u32) << 16))
     }
 
+    /// Dropped for [`Counter::PacketTooBig`]: its way carries so many bytes at most.
+    #[inline(always)]
+    pub(crate) fn too_big(mtu: u16) -> Self {
+        Self(NonZeroU32::MIN | (DROP | TOO_BIG | u32::from(mtu) << 16))
+    }
+
     /// Sent elsewhere; `action` is what the redirecting helper asked for.
     #[inline(always)]
     pub(crate) fn redirect(action: u32) -> Self {
         Self(NonZeroU32::MIN | (REDIRECT | action << 16))
     }
 
+    /// As one word, for functions that yield nothing else; zero: none.
+    #[inline(always)]
+    pub(crate) fn to_bits(verdict: Option<Self>) -> u32 {
+        verdict.map_or(0, |verdict| verdict.0.get())
+    }
+
+    /// The inverse of `to_bits`.
+    #[inline(always)]
+    pub(crate) fn from_bits(bits: u32) -> Option<Self> {
+        NonZeroU32::new(bits).map(Self)
+    }
+
+    /// Whether it is a drop for this reason.
+    #[inline(always)]
+    pub(crate) fn is(self, reason: Counter) -> bool {
+        Self::drop(reason).0 == self.0
+    }
+
+    /// What the way carries of which the packet is too big; zero: it is not.
+    #[inline(always)]
+    pub(crate) fn too_big_for(self) -> u16 {
+        if self.0.get() & TOO_BIG != 0 {
+            (self.0.get() >> 16) as u16
+        } else {
+            0
+        }
+    }
+
     /// Whether it is a drop of which the sender is to be told.
     #[inline(always)]
     pub(crate) fn is_refusal(self) -> bool {
-        let refusal = |reason: Counter| Self::drop(reason).0 == self.0;
-        refusal(Counter::NoEndpoint) || refusal(Counter::UnusedPort)
+        self.is(Counter::NoEndpoint)
+            || self.is(Counter::UnusedPort)
+            || self.is(Counter::Expired)
+            || self.too_big_for() != 0
     }
 
-    /// Counts the reason of a drop that turned out otherwise.
+    /// Counts the reason of a drop.
     #[inline(always)]
     pub(crate) fn count(self) {
-        count_index(self.0.get() >> 16);
+        count_index(if self.too_big_for() != 0 {
+            Counter::PacketTooBig as u32
+        } else {
+            self.0.get() >> 16
+        });
     }
 
     /// Its three cases apart: the program's return code, given the hook's code for each.
@@ -62,7 +103,7 @@ impl Verdict {
     pub(crate) fn code(self, pass: i32, drop: i32) -> i32 {
         let bits = self.0.get();
         if bits & DROP != 0 {
-            count_index(bits >> 16);
+            self.count();
             drop
         } else if bits & REDIRECT != 0 {
             (bits >> 16) as i32

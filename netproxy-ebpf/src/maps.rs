@@ -43,7 +43,7 @@ pub(crate) type Frontends<A> = HashMap<FrontendKey<A>, Frontend, 262_144, GROWIN
 pub(crate) type Endpoints<A> = Array<Endpoint<A>, 524_288, MMAPABLE>;
 pub(crate) type Assured<A> = HashMap<FlowKey<A>, Flow<A>, 524_288, GROWING>;
 pub(crate) type Pending<A> = LruHashMap<FlowKey<A>, Flow<A>, 65_536>;
-pub(crate) type Halves<A> = PerCpuArray<Half<A>, 5>;
+pub(crate) type Halves<A> = PerCpuArray<Half<A>, 1>;
 pub(crate) type Openings<A> = PerCpuArray<Opening<A>, 1>;
 pub(crate) type PortCursors<A> = LruHashMap<FrontendKey<A>, u32, 16_384>;
 
@@ -113,7 +113,7 @@ pub(crate) static PORT_CURSORS_V4: PortCursors<Ipv4> = PortCursors::new();
 #[btf_map]
 pub(crate) static PORT_CURSORS_V6: PortCursors<Ipv6> = PortCursors::new();
 
-/// Per-CPU rooms for halves that are being worked on: two keys and values of IPv6 do not fit the 512
+/// Per-CPU room for a half that is being built: two keys and values of IPv6 do not fit the 512
 /// bytes that a whole call chain may put on the stack (check_max_stack_depth in
 /// kernel/bpf/verifier.c). Programs at tc hooks run with softirqs disabled, hence never nest.
 #[btf_map]

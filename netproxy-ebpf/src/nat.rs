@@ -8,7 +8,7 @@ use netproxy_common::{Counter, Flow};
 use crate::checksum::{complement, fold, fold_short, word};
 use crate::family::Family;
 use crate::packet::transport::checksum_offset;
-use crate::packet::{Headers, Packet};
+use crate::packet::{Bytes, Headers, Packet};
 
 /// Makes the packet carry the tuple that `to` holds instead of its own. A function of its own for
 /// its stack.
@@ -56,23 +56,36 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
         .map_err(|()| Counter::RewriteFailed)
 }
 
-/// Takes one from the TTL or hop limit, as a router does.
+/// Whether no hop is left to the packet: it must not be forwarded any further. What a process of this
+/// node sends may go one hop, which it has not gone yet.
+#[inline(always)]
+pub(crate) fn is_expired<F: Family, P: Packet>(packet: P) -> bool {
+    let ttl: Option<u8> = packet.read(P::IP + F::TTL_OFFSET);
+    !packet.is_from_host() && ttl.is_none_or(|ttl| ttl <= 1)
+}
+
+/// Takes one from the TTL or hop limit, as a router does, of a packet that is not expired.
 ///
 /// # Errors
-/// Unit, with the packet untouched: it must not be forwarded any further.
+/// [`Counter::RewriteFailed`].
 #[inline(always)]
-pub(crate) fn decrement_ttl<F: Family, P: Packet>(packet: P) -> Result<(), ()> {
-    let at = P::IP + F::TTL_OFFSET;
-    let ttl: u8 = packet.read(at).ok_or(())?;
-    if ttl <= 1 {
-        return Err(());
+pub(crate) fn decrement_ttl<F: Family, P: Packet>(packet: P) -> Result<(), Counter> {
+    if packet.is_from_host() {
+        return Ok(());
     }
+    take_hop::<F, P>(packet).ok_or(Counter::RewriteFailed)
+}
+
+#[inline(always)]
+fn take_hop<F: Family, P: Packet>(packet: P) -> Option<()> {
+    let at = P::IP + F::TTL_OFFSET;
+    let ttl: u8 = packet.read(at)?;
     if F::HAS_HEADER_CHECKSUM {
         // The TTL is the first byte of its 16-bit word, whichever way the machine reads it.
-        let difference = complement([ttl, 0]) + word([ttl - 1, 0]);
-        adjust_header_checksum(packet, difference).ok_or(())?;
+        let difference = complement([ttl, 0]) + word([ttl.wrapping_sub(1), 0]);
+        adjust_header_checksum(packet, difference)?;
     }
-    packet.write(at, ttl - 1).ok_or(())
+    packet.write(at, ttl.wrapping_sub(1))
 }
 
 #[inline(always)]
@@ -99,9 +112,10 @@ fn write<F: Family, P: Packet>(
 /// Offset of the checksum in the IPv4 header.
 const HEADER_CHECKSUM: usize = 10;
 
+/// Adds `difference` to what the checksum of an IPv4 header covers.
 #[inline(always)]
-fn adjust_header_checksum<P: Packet>(packet: P, difference: u64) -> Option<()> {
-    let at = P::IP + HEADER_CHECKSUM;
+pub(crate) fn adjust_header_checksum<B: Bytes>(packet: B, difference: u64) -> Option<()> {
+    let at = B::IP + HEADER_CHECKSUM;
     let old: u16 = packet.read(at)?;
     // RFC 1624, equation 3: HC' = ~(~HC + ~m + m').
     packet.write(at, !fold_short(u64::from(!old) + difference))

@@ -2,14 +2,16 @@
 
 mod ipv4;
 mod ipv6;
+mod quoted;
 mod skb;
 pub(crate) mod transport;
 
 use netproxy_common::address::Address as _;
-use netproxy_common::{Be16, FlowKey};
+use netproxy_common::{Be16, FlowKey, Ipv4, Ipv6};
 
+pub(crate) use self::quoted::Quoted;
 pub(crate) use self::skb::{ETH_P_IP, ETH_P_IPV6, Skb};
-use crate::family::Family;
+use crate::family::{Family, V4, V6};
 
 /// Length of the link-layer header on Ethernet-like devices.
 pub(crate) const ETHERNET: usize = 14;
@@ -25,24 +27,37 @@ pub(crate) const SYN: u8 = 1 << 1;
 pub(crate) const RST: u8 = 1 << 2;
 pub(crate) const ACK: u8 = 1 << 4;
 
-/// A packet at some hook. The only way to its bytes; every access is checked against its end.
-pub(crate) trait Packet: Copy {
+/// Bytes with IP headers among them. The only way to them; every access is checked against their end.
+pub(crate) trait Bytes: Copy {
     /// Offset of the IP header.
     const IP: usize;
+    /// Whether they are what an ICMP error quotes of a packet, which may end after eight bytes of the
+    /// transport header.
+    const ARE_QUOTED: bool;
 
     /// The value at `offset`, which must be even; None beyond the directly accessible part. `T`
     /// is aligned to two bytes at most, as headers are.
     fn read<T: Copy>(self, offset: usize) -> Option<T>;
     /// Overwrites the value at `offset`, under the same conditions. No checksum is touched.
     fn write<T: Copy>(self, offset: usize, value: T) -> Option<()>;
+    /// Whether they stand for several segments, whose common length may be more than the IP header
+    /// can say ("BIG TCP"; it says zero then).
+    fn are_segmented(self) -> bool;
+}
+
+/// A packet at some hook.
+pub(crate) trait Packet: Bytes {
     /// Makes the first `length` bytes (as far as there are so many) directly accessible.
     fn make_accessible(self, length: usize);
     /// Adds `difference` to the transport checksum at `offset`; `flags` as for
     /// `bpf_l4_csum_replace`.
     fn adjust_checksum(self, offset: usize, difference: u32, flags: u64) -> Result<(), ()>;
-    /// Whether it stands for several segments, whose common length may be more than the IP header
-    /// can say ("BIG TCP"; it says zero then).
-    fn is_segmented(self) -> bool;
+    /// How much of the transport's payload each of its segments carries; zero: it is one.
+    fn segment_bytes(self) -> u32;
+    /// Its length with all headers.
+    fn length(self) -> usize;
+    /// Whether a process of this node sent it, as opposed to having been forwarded.
+    fn is_from_host(self) -> bool;
     /// The device at whose hook the packet is.
     fn ifindex(self) -> u32;
     /// The hook's context, for helpers.
@@ -66,7 +81,17 @@ pub(crate) struct Headers<F: Family> {
     /// Bytes from the transport header to the packet's end by its IP header; meaningless for
     /// segments whose common length that cannot say.
     pub(crate) transport_bytes: u16,
+    /// Always zero.
+    #[expect(
+        dead_code,
+        reason = "Linux 6.1 wants every byte that a global function is given to be initialised \
+                  (check_stack_range_initialized in kernel/bpf/verifier.c)"
+    )]
+    pad: u8,
 }
+
+const _: () = assert!(size_of::<Headers<V4>>() == size_of::<FlowKey<Ipv4>>() + 8);
+const _: () = assert!(size_of::<Headers<V6>>() == size_of::<FlowKey<Ipv6>>() + 8);
 
 impl<F: Family> Headers<F> {
     /// Headers yet to be filled.
@@ -86,6 +111,7 @@ impl<F: Family> Headers<F> {
             is_fragment: false,
             transport: 0,
             transport_bytes: 0,
+            pad: 0,
         }
     }
 
@@ -94,6 +120,23 @@ impl<F: Family> Headers<F> {
     pub(crate) fn transport(&self) -> usize {
         // The bound tells the verifier that an access this far is one inside a packet.
         usize::from(self.transport) & MOST_HEADERS
+    }
+
+    /// How much a device must carry for the packet, from the IP header on: of segments, for each of them.
+    #[inline(always)]
+    pub(crate) fn bytes<P: Packet>(&self, packet: P) -> u16 {
+        let segment = packet.segment_bytes() as usize;
+        let bytes = if segment == 0 {
+            packet.length().wrapping_sub(P::IP)
+        } else {
+            let transport = transport::header_bytes(packet, self.transport(), self.key.protocol);
+            self.transport() - P::IP + transport + segment
+        };
+        if bytes < usize::from(u16::MAX) {
+            bytes as u16
+        } else {
+            u16::MAX
+        }
     }
 
     /// Whether it may be the first of something: a SYN, or anything but TCP.
@@ -107,13 +150,13 @@ impl<F: Family> Headers<F> {
 /// Parsing, one implementation per family.
 pub(crate) trait Parse: Family + Sized {
     /// The headers of `packet`; None: malformed.
-    fn parse<P: Packet>(packet: P) -> Option<Headers<Self>>;
+    fn parse<B: Bytes>(packet: B) -> Option<Headers<Self>>;
 }
 
 impl<F: Parse> Headers<F> {
     /// As `parse`, into `self`, as a function of its own for its stack.
     #[inline(never)]
-    pub(crate) fn fill<P: Packet>(&mut self, packet: P) -> bool {
+    pub(crate) fn fill<B: Bytes>(&mut self, packet: B) -> bool {
         let Some(headers) = F::parse(packet) else {
             return false;
         };

@@ -23,27 +23,36 @@ pub(crate) struct Route<F: Family> {
     /// The next hop, in its own family (IPv4 may go by an IPv6 gateway).
     next_hop: [u32; 4],
     next_hop_af: u8,
+    /// How many bytes it carries at most, where that is less than was asked for: then nothing else is
+    /// known of it. Otherwise zero.
+    pub(crate) too_narrow: u16,
 }
 
-/// The route to `destination` for a packet that came in at the hook's device.
+/// The fewest bytes that can be asked for: without any, the kernel looks at the packet itself, and not at
+/// its segments (`bpf_skb_fib_lookup` in net/core/filter.c).
+pub(crate) const ANY_SIZE: u16 = 1;
+
+/// The route to `destination` for packets of `bytes` bytes (from the IP header on) that came in at the
+/// hook's device. As for those that the kernel forwards, what it has learnt of the MTU of the path counts
+/// (`ip_mtu_from_fib_result`, `ip6_mtu_from_fib6`).
 ///
 /// # Errors
 /// [`Counter::NoRoute`]: none, or one that this node does not forward by.
-/// [`Counter::PacketTooBig`]: the packet is larger than the device's MTU (`is_skb_forwardable` in
-/// net/core/filter.c's `bpf_skb_fib_lookup`).
 #[inline(always)]
 pub(crate) fn find<F: Family, P: Packet>(
     packet: P,
     source: &F::Address,
     destination: &F::Address,
+    bytes: u16,
 ) -> Result<Route<F>, Counter> {
     let mut route = Route {
         ifindex: 0,
         source: F::Address::UNSPECIFIED,
         next_hop: [0; 4],
         next_hop_af: 0,
+        too_narrow: 0,
     };
-    look_up(packet, source, destination, &mut route)?;
+    look_up(packet, source, destination, bytes, &mut route)?;
     Ok(route)
 }
 
@@ -53,11 +62,13 @@ fn look_up<F: Family, P: Packet>(
     packet: P,
     source: &F::Address,
     destination: &F::Address,
+    bytes: u16,
     route: &mut Route<F>,
 ) -> Result<(), Counter> {
     let mut room = MaybeUninit::uninit();
     let request = blank(&mut room);
     request.family = F::AF;
+    request.__bindgen_anon_1.tot_len = bytes;
     request.ifindex = packet.ifindex();
     request.__bindgen_anon_3.ipv6_src = F::to_words(source);
     request.__bindgen_anon_4.ipv6_dst = F::to_words(destination);
@@ -72,7 +83,9 @@ fn look_up<F: Family, P: Packet>(
         )
     };
     if answer == i64::from(BPF_FIB_LKUP_RET_FRAG_NEEDED) {
-        return Err(Counter::PacketTooBig);
+        // SAFETY: both are the same integer.
+        route.too_narrow = unsafe { request.__bindgen_anon_1.mtu_result };
+        return Ok(());
     }
     // Without BPF_FIB_LOOKUP_SKIP_NEIGH an unresolved neighbour is no obstacle either:
     // bpf_redirect_neigh resolves it.

@@ -3,7 +3,7 @@
 //! alone would be most of what a hook costs to load.
 //!
 //! Such a function must be exported by name, is given pointers to initialised memory, each of which
-//! it must take for absent, and yields a number of which the verifier knows nothing.
+//! it must take for absent, or the hook's context, and yields a number of which the verifier knows nothing.
 
 /// Makes `name<F>(references, numbers) -> u32` for both families, which runs `body<F>` exported under
 /// a name for each. `ref key: FlowKey` stands for `key: &FlowKey<F::Address>`, `mut` for `&mut`.
@@ -42,12 +42,75 @@ macro_rules! exported {
     ($name:ident: $family:ty, $address:ty, $body:ident,
      [$($access:ident $pointer:ident: $type:ident),+], [$($number:ident),*]) => {
         #[unsafe(no_mangle)]
+        #[inline(never)]
         extern "C" fn $name($($pointer: *mut $type<$address>,)+ $($number: u32,)*) -> u32 {
             // SAFETY: the verifier checks at each call that they point to as much memory as their
             // types need; `separate` takes them by reference, and each is used as it was taken.
             match unsafe { ($($crate::separate::borrow!($access $pointer),)+) } {
                 ($(Some($pointer),)+) => $body::<$family>($($pointer,)+ $($number,)*),
                 _ => 0,
+            }
+        }
+    };
+}
+
+/// Makes `name<F, L2>(packet, headers, numbers) -> u32` for both families and with and without a link
+/// layer, which runs `body<F, L2>` exported under a name for each.
+macro_rules! separate_packet {
+    ($(
+        $(#[$doc:meta])*
+        $visibility:vis fn $name:ident(packet, headers $(; $($number:ident),+)?)
+            = $body:ident as $v4:ident, $v6:ident, $v4_l3:ident, $v6_l3:ident;
+    )+) => {$(
+        $(#[$doc])*
+        #[inline(always)]
+        $visibility fn $name<F: $crate::icmp::Icmp, const L2: usize>(
+            packet: $crate::packet::Skb<L2>,
+            headers: &$crate::packet::Headers<F>,
+            $($($number: u32,)+)?
+        ) -> u32 {
+            let (skb, headers) = (packet.skb(), core::ptr::from_ref(headers).cast_mut());
+            let is_v4 = F::AF == <$crate::family::V4 as $crate::family::Family>::AF;
+            match (is_v4, L2 == $crate::packet::ETHERNET) {
+                (true, true) => $v4(skb, headers.cast(), $($($number,)+)?),
+                (false, true) => $v6(skb, headers.cast(), $($($number,)+)?),
+                (true, false) => $v4_l3(skb, headers.cast(), $($($number,)+)?),
+                (false, false) => $v6_l3(skb, headers.cast(), $($($number,)+)?),
+            }
+        }
+
+        $crate::separate::exported_packet! {
+            $v4: $crate::family::V4, $crate::packet::ETHERNET, $body, [$($($number),+)?]
+        }
+        $crate::separate::exported_packet! {
+            $v6: $crate::family::V6, $crate::packet::ETHERNET, $body, [$($($number),+)?]
+        }
+        $crate::separate::exported_packet! {
+            $v4_l3: $crate::family::V4, $crate::packet::NO_LINK_LAYER, $body, [$($($number),+)?]
+        }
+        $crate::separate::exported_packet! {
+            $v6_l3: $crate::family::V6, $crate::packet::NO_LINK_LAYER, $body, [$($($number),+)?]
+        }
+    )+};
+}
+
+macro_rules! exported_packet {
+    ($name:ident: $family:ty, $l2:expr, $body:ident, [$($number:ident),*]) => {
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $name(
+            skb: *mut aya_ebpf::bindings::__sk_buff,
+            headers: *mut $crate::packet::Headers<$family>,
+            $($number: u32,)*
+        ) -> u32 {
+            // SAFETY: as for `exported`; the caller has filled them in.
+            match unsafe { headers.as_ref() } {
+                Some(headers) => $body::<$family, { $l2 }>(
+                    $crate::packet::Skb::new(skb),
+                    headers,
+                    $($number,)*
+                ),
+                None => 0,
             }
         }
     };
@@ -71,4 +134,4 @@ macro_rules! borrow {
     };
 }
 
-pub(crate) use {borrow, exported, reference, separate};
+pub(crate) use {borrow, exported, exported_packet, reference, separate, separate_packet};

@@ -15,13 +15,13 @@ use crate::{
 };
 
 /// Longer than any request waits that is not refused.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// Before a SYN is sent again for the first time, and for the second.
-const AT_ONCE_MS: f64 = 900.0;
+pub(crate) const AT_ONCE_MS: f64 = 900.0;
 const SOON_MS: f64 = 2500.0;
 
 /// Holds that every request was refused, none later than in so many milliseconds.
-fn are_refused(answers: &Answers, longest_ms: f64) -> Result<()> {
+pub(crate) fn are_refused(answers: &Answers, longest_ms: f64) -> Result<()> {
     ensure!(!answers.attempts.is_empty(), "nothing was asked");
     for attempt in &answers.attempts {
         match attempt {

@@ -24,7 +24,7 @@ fn a_process_reaches_an_endpoint_here_under_the_nodes_address() {
             let answer = flavour.answer(endpoint, client).with_mac(POD_DEVICE_MAC);
             let answered = world.ingress("pod1", &answer);
 
-            requested.redirects_as(&request.to(endpoint).ttl(63));
+            requested.redirects_as(&request.to(endpoint));
             answered.redirects_as(&answer.from(frontend).with_mac(NODE_MAC));
         }
     }
@@ -44,7 +44,7 @@ fn a_process_reaches_an_endpoint_elsewhere() {
         let answer = flavour.answer(endpoint, client);
         let answered = world.ingress("eth0", &answer);
 
-        requested.redirects_as(&request.to(endpoint).ttl(63));
+        requested.redirects_as(&request.to(endpoint));
         answered.passes_as(&answer.from(shop.cluster_ip()));
     }
 }
@@ -65,7 +65,7 @@ fn a_process_with_another_address_of_the_node_uses_that_of_the_route() {
         let answered = world.ingress("eth0", &answer);
 
         assert_eq!(source.ip(), flavour.node());
-        requested.redirects_as(&request.from(source).to(endpoint).ttl(63));
+        requested.redirects_as(&request.from(source).to(endpoint));
         answered.passes_as(&answer.from(shop.cluster_ip()).to(client));
     }
 }
@@ -123,7 +123,7 @@ fn later_packets_of_a_process_keep_their_endpoint() {
         let later = flavour.later(client, shop.cluster_ip());
         let outcome = world.sent("eth0", &later);
 
-        outcome.redirects_as(&later.to(endpoint).ttl(63));
+        outcome.redirects_as(&later.to(endpoint));
         let flows = world.flows();
         assert!(
             flows
@@ -131,5 +131,23 @@ fn later_packets_of_a_process_keep_their_endpoint() {
                 .all(|flow| flow.is_assured && flow.kind == FlowKind::Host),
             "{flows:?}"
         );
+    }
+}
+
+/// It has crossed no router yet, whichever device it is sent by.
+#[test]
+fn a_process_may_send_over_one_hop() {
+    let mut world = World::new();
+    for flavour in Flavour::ALL {
+        let endpoint = flavour.local_pod(1).at(POD_PORT);
+        let shop = Shop::new(flavour, 1).here(endpoint.ip());
+        world.serve(&[&shop]);
+        let request = flavour
+            .first(flavour.node().at(40_000), shop.cluster_ip())
+            .ttl(1);
+
+        let outcome = world.sent("eth0", &request);
+
+        outcome.redirects_as(&request.to(endpoint));
     }
 }

@@ -138,7 +138,7 @@ fn a_process_of_the_node_stays_itself() {
 
             let outcome = world.sent("eth0", &request);
 
-            outcome.redirects_as(&request.to(endpoint).ttl(63));
+            outcome.redirects_as(&request.to(endpoint));
             assert_eq!(world.flow().kind, FlowKind::Host);
         }
     }

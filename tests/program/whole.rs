@@ -89,7 +89,7 @@ fn a_pod_behind_a_bridge_reaches_itself_as_the_bridge() {
 }
 
 #[test]
-fn a_packet_on_its_last_hop_is_the_stacks_to_answer() {
+fn a_packet_on_its_last_hop_is_answered_and_opens_nothing() {
     let mut world = World::new();
     for flavour in Flavour::ALL {
         let shop = Shop::new(flavour, 1).elsewhere(flavour.remote_pod(1));
@@ -98,14 +98,35 @@ fn a_packet_on_its_last_hop_is_the_stacks_to_answer() {
             let client = flavour.outside().at(port);
             let request = flavour.first(client, shop.node_port()).ttl(ttl);
 
-            world.ingress("eth0", &request).passes_untouched();
+            world.ingress("eth0", &request).expires();
         }
+        assert_eq!(world.flows(), []);
         let client = flavour.outside().at(40_002);
         let request = flavour.first(client, shop.node_port()).ttl(2);
         let outcome = world.ingress("eth0", &request);
         let source = outcome.source();
         let endpoint = flavour.remote_pod(1).at(POD_PORT);
         outcome.redirects_as(&request.from(source).to(endpoint).ttl(1));
+        world.forget_flows();
+    }
+}
+
+#[test]
+fn later_packets_and_answers_on_their_last_hop_are_answered() {
+    let mut world = World::new();
+    for flavour in Flavour::ALL {
+        let endpoint = flavour.remote_pod(1).at(POD_PORT);
+        let shop = Shop::new(flavour, 1).elsewhere(endpoint.ip());
+        world.serve(&[&shop]);
+        let client = flavour.outside().at(40_000);
+        let request = flavour.first(client, shop.node_port());
+        let source = world.ingress("eth0", &request).source();
+
+        let later = flavour.later(client, shop.node_port()).ttl(1);
+        let answer = flavour.answer(endpoint, source).ttl(1);
+
+        world.ingress("eth0", &later).expires();
+        world.ingress("eth0", &answer).expires();
     }
 }
 

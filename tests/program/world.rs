@@ -3,6 +3,7 @@
 mod affinity;
 mod asker;
 mod checksum;
+mod error;
 mod flows;
 mod hook;
 mod namespace;
@@ -26,6 +27,7 @@ use nix::net::if_::if_nametoindex;
 
 pub(crate) use self::asker::Asker;
 pub(crate) use self::checksum::checksums_hold;
+pub(crate) use self::error::{IcmpError, Message};
 pub(crate) use self::flows::Half;
 pub(crate) use self::hook::{Context, Hook};
 use self::namespace::Namespace;
@@ -159,6 +161,27 @@ impl World {
             ..Context::default()
         };
         hook.run(packet, context)
+    }
+
+    /// As [`Self::ingress`], of a packet that stands for segments of `bytes` bytes of payload.
+    #[must_use]
+    pub(crate) fn segments_at_ingress(
+        &self,
+        device: &'static str,
+        packet: impl Into<Vec<u8>>,
+        bytes: u32,
+    ) -> Outcome {
+        let hook = self.ingress_hook(device);
+        let context = Context {
+            came_in_by: hook.ifindex(),
+            gso_size: bytes,
+        };
+        hook.run(packet, context)
+    }
+
+    /// A device of the calling thread's node carries packets of so many bytes from now on.
+    pub(crate) fn set_mtu(device: &str, bytes: u16) {
+        namespace::ip(&format!("link set {device} mtu {bytes}\n"));
     }
 
     /// A packet that was forwarded leaves the node by a device.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,30 @@ pub enum Attempt {
         error: String,
         /// How long that took.
         milliseconds: f64,
+    },
+}
+
+/// What became of a `trace`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Traced {
+    /// The socket was told of an ICMP error.
+    Error {
+        /// The error's type.
+        kind: u8,
+        /// Its code.
+        code: u8,
+        /// Who sent it.
+        from: IpAddr,
+        /// Where the datagram that it is about was sent to.
+        asked: SocketAddr,
+    },
+    /// It came through.
+    Answered {
+        /// The server's name.
+        endpoint: String,
+        /// Who answered, as the socket sees it.
+        peer: SocketAddr,
     },
 }
 

@@ -11,7 +11,7 @@ pub use self::request::{Ask, Get, Load, Serve};
 use crate::{
     Answers, Place, Process, binary,
     place::run,
-    report::{Fetched, HoldReport, LoadReport, Ready, Transfer},
+    report::{Fetched, HoldReport, LoadReport, Ready, Traced, Transfer},
 };
 
 /// How long a server may take to listen, and a load to get its first answer.
@@ -118,6 +118,13 @@ pub trait Traffic: Place {
         let process = self.start_traffic(&words)?;
         await_ready(&process)?;
         Ok(process)
+    }
+
+    /// Sends one datagram that may go so many hops, and answers with what its socket is told.
+    fn trace(&self, address: SocketAddr, hops: u8) -> Result<Traced> {
+        let words = ["trace", &address.to_string(), "--hops", &hops.to_string()];
+        let text = self.run_traffic(&words.map(str::to_owned))?;
+        serde_json::from_str(&text).with_context(|| format!("not a trace: {text}"))
     }
 
     /// Gets that many bytes from the server at `url` (its root), and compares hashes.

@@ -2,12 +2,14 @@
 //! all, and processes of this node that the socket hooks cannot see are served.
 
 use netproxy_common::flow::FlowFlags;
-use netproxy_common::{AddressFlags, FlowKind};
+use netproxy_common::{AddressFlags, Flow, FlowKind};
 
-use super::{Verdict, open, translate};
-use crate::family::Family;
+use super::translate::{self, Translatable};
+use super::{Verdict, open};
+use crate::icmp::about::About;
+use crate::icmp::{self, Icmp};
 use crate::packet::{Headers, Packet as _, Skb};
-use crate::refuse::{self, Icmp};
+use crate::separate::separate_packet;
 use crate::{flow, service};
 
 #[inline(always)]
@@ -20,42 +22,79 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
     if headers.is_fragment {
         return Verdict::PASS;
     }
-    if let Some(verdict) = known::<F, L2>(packet, &headers) {
+    let known = if headers.has_ports {
+        of_flow(packet, &headers)
+    } else if let Some(verdict) = Verdict::from_bits(about_flow(packet, &headers)) {
         return verdict;
+    } else {
+        None
+    };
+    let verdict = match known {
+        Some(verdict) => verdict,
+        None if !packet.is_from_host() => Verdict::PASS,
+        None => sent_by_host(packet, &headers),
+    };
+    if verdict.is_refusal() {
+        icmp::tell_sender(packet, &headers, verdict, icmp::Sender::ThisHost)
+    } else {
+        verdict
     }
-    if !packet.is_from_host() {
-        return Verdict::PASS;
-    }
+}
+
+/// What becomes of a packet of a process of this node that belongs to no flow.
+#[inline(always)]
+fn sent_by_host<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Verdict {
     let address = service::address::<F>(&headers.key.destination);
     if address.bits == 0 {
-        return open::nowhere(&headers);
+        return open::nowhere(headers);
     }
     if address.has(AddressFlags::NODE | AddressFlags::LEFT_ALONE)
         || !service::address::<F>(&headers.key.source).has(AddressFlags::NODE)
     {
         return Verdict::PASS;
     }
-    let verdict = open::for_host::<F, L2>(packet, &headers, address);
-    if verdict.is_refusal() {
-        refuse::tell_sender(packet, &headers, verdict, refuse::Sender::ThisHost)
-    } else {
-        verdict
-    }
+    open::for_host::<F, L2>(packet, headers, address)
 }
 
 /// As its namesake at ingress.
 #[inline(never)]
-fn known<F: Family, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Option<Verdict> {
-    let flow = flow::of_packet::<F>(headers)?;
+fn of_flow<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Option<Verdict> {
+    let mut flow = flow::of_packet::<F>(headers)?;
+    Some(translated(packet, headers, &mut flow))
+}
+
+separate_packet! {
+    /// What becomes of an ICMP error about a packet of a flow; zero: it is no such error.
+    fn about_flow(packet, headers) = about
+        as about_flow_at_egress_v4, about_flow_at_egress_v6,
+        about_flow_at_egress_v4_l3, about_flow_at_egress_v6_l3;
+}
+
+#[inline(always)]
+fn about<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> u32 {
+    let translated = About::read(packet, headers).and_then(|about| {
+        let flow = about.flow()?;
+        Some(translated(packet, &about, flow))
+    });
+    Verdict::to_bits(translated)
+}
+
+/// What becomes of a packet of a flow, or of an error about one.
+#[inline(always)]
+fn translated<F: Icmp, const L2: usize>(
+    packet: Skb<L2>,
+    what: &impl Translatable<F, L2>,
+    flow: &mut Flow<F::Address>,
+) -> Verdict {
     let is_reply = flow.has(FlowFlags::REPLY);
     let outcome = match (FlowKind::from_u8(flow.kind), is_reply) {
         (Some(FlowKind::Edge), true) => {
-            flow::note::<F>(&headers.key, &flow, headers.tcp_flags);
-            translate::in_place::<F, L2>(packet, headers, &flow)
+            what.note(flow);
+            translate::in_place(packet, what, flow)
         }
         (Some(FlowKind::Host), false) => {
-            flow::note::<F>(&headers.key, &flow, headers.tcp_flags);
-            Ok(translate::and_redirect::<F, L2>(packet, headers, &flow))
+            what.note(flow);
+            Ok(translate::and_redirect(packet, what, flow))
         }
         // Handled where these came in.
         (Some(FlowKind::Edge), false)
@@ -63,5 +102,5 @@ fn known<F: Family, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> O
         | (Some(FlowKind::Whole), _)
         | (None, _) => Ok(Verdict::PASS),
     };
-    Some(outcome.into())
+    outcome.into()
 }

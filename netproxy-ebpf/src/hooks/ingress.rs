@@ -2,13 +2,15 @@
 //! host flows are turned back.
 
 use netproxy_common::flow::FlowFlags;
-use netproxy_common::{AddressFlags, Counter, FlowKind};
+use netproxy_common::{AddressFlags, Counter, Flow, FlowKind};
 
-use super::{Verdict, open, translate};
+use super::translate::{self, Translatable};
+use super::{Verdict, open};
 use crate::count::count;
-use crate::family::Family;
+use crate::icmp::about::About;
+use crate::icmp::{self, Icmp};
 use crate::packet::{Headers, Packet as _, Skb};
-use crate::refuse::{self, Icmp};
+use crate::separate::separate_packet;
 use crate::{device, flow, service};
 
 #[inline(always)]
@@ -31,34 +33,65 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
         }
         return Verdict::PASS;
     }
-    if let Some(verdict) = known::<F, L2>(packet, &headers) {
+    let known = if headers.has_ports {
+        of_flow(packet, &headers)
+    } else if let Some(verdict) = Verdict::from_bits(about_flow(packet, &headers)) {
         return verdict;
-    }
-    if !device::is_for_host(packet) {
-        return Verdict::PASS;
-    }
-    let verdict = open::at_ingress::<F, L2>(packet, &headers, address);
+    } else {
+        None
+    };
+    let verdict = match known {
+        Some(verdict) => verdict,
+        None if !device::is_for_host(packet) => Verdict::PASS,
+        None => open::at_ingress::<F, L2>(packet, &headers, address),
+    };
     if verdict.is_refusal() {
-        refuse::tell_sender(packet, &headers, verdict, refuse::Sender::Outside)
+        icmp::tell_sender(packet, &headers, verdict, icmp::Sender::Outside)
     } else {
         verdict
     }
 }
 
-/// What becomes of a packet that belongs to a flow; None: it belongs to none.
+/// What becomes of a packet with ports that belongs to a flow; None: it belongs to none.
 #[inline(never)]
-fn known<F: Family, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Option<Verdict> {
-    let flow = flow::of_packet::<F>(headers)?;
+fn of_flow<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Option<Verdict> {
+    let mut flow = flow::of_packet::<F>(headers)?;
+    Some(translated(packet, headers, &mut flow))
+}
+
+separate_packet! {
+    /// What becomes of an ICMP error about a packet of a flow; zero: it is no such error.
+    fn about_flow(packet, headers) = about
+        as about_flow_at_ingress_v4, about_flow_at_ingress_v6,
+        about_flow_at_ingress_v4_l3, about_flow_at_ingress_v6_l3;
+}
+
+#[inline(always)]
+fn about<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> u32 {
+    let translated = About::read(packet, headers).and_then(|about| {
+        let flow = about.flow()?;
+        Some(translated(packet, &about, flow))
+    });
+    Verdict::to_bits(translated)
+}
+
+/// What becomes of a packet of a flow, or of an error about one.
+#[inline(always)]
+fn translated<F: Icmp, const L2: usize>(
+    packet: Skb<L2>,
+    what: &impl Translatable<F, L2>,
+    flow: &mut Flow<F::Address>,
+) -> Verdict {
     let is_reply = flow.has(FlowFlags::REPLY);
-    flow::note::<F>(&headers.key, &flow, headers.tcp_flags);
+    what.note(flow);
     let outcome = match (FlowKind::from_u8(flow.kind), is_reply) {
-        (Some(FlowKind::Edge), false) => translate::in_place::<F, L2>(packet, headers, &flow),
-        (Some(FlowKind::Whole), _) => Ok(translate::and_redirect::<F, L2>(packet, headers, &flow)),
-        (Some(FlowKind::Host), true) => translate::to_host::<F, L2>(packet, headers, &flow),
+        (Some(FlowKind::Edge), false) => translate::in_place(packet, what, flow),
+        (Some(FlowKind::Whole), _) => Ok(translate::and_redirect(packet, what, flow)),
+        (Some(FlowKind::Host), true) => translate::to_host(packet, what, flow),
         // Nothing that crosses an ingress hook; somebody pretends.
         (Some(FlowKind::Edge), true) | (Some(FlowKind::Host), false) | (None, _) => {
             Ok(Verdict::PASS)
         }
     };
-    Some(outcome.into())
+    outcome.into()
 }

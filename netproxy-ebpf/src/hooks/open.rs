@@ -12,7 +12,7 @@ use crate::flow::{self, OpenError};
 use crate::maps::Opening;
 use crate::packet::{Headers, Packet as _, Skb};
 use crate::service::{self, Client, Snapshot};
-use crate::{affinity, device, networks, ports, route};
+use crate::{affinity, device, nat, networks, ports, route};
 
 /// How many endpoints are tried when the tuple in which they would answer is taken.
 const MOST_ENDPOINTS: usize = 2;
@@ -122,7 +122,11 @@ fn host<F: Family, const L2: usize>(
         return Err(Counter::HostToItself);
     }
     let flow = &mut opening.flow;
-    let route = route::find::<F, _>(packet, &flow.source, &flow.destination)?;
+    let bytes = headers.bytes(packet);
+    let route = route::find::<F, _>(packet, &flow.source, &flow.destination, bytes)?;
+    if route.too_narrow != 0 {
+        return Ok(Verdict::too_big(route.too_narrow));
+    }
     let keeps_source = service::is_endpoint_local::<F>(&opening.endpoint)
         || route.source == F::Address::UNSPECIFIED
         || route.source == flow.source;
@@ -153,8 +157,16 @@ fn whole<F: Family, const L2: usize>(
     headers: &Headers<F>,
     opening: &mut Opening<F::Address>,
 ) -> Result<Verdict, Counter> {
+    // What goes no further opens nothing.
+    if nat::is_expired::<F, _>(packet) {
+        return Ok(Verdict::drop(Counter::Expired));
+    }
     let flow = &mut opening.flow;
-    let route = route::find::<F, _>(packet, &headers.key.source, &flow.destination)?;
+    let bytes = headers.bytes(packet);
+    let route = route::find::<F, _>(packet, &headers.key.source, &flow.destination, bytes)?;
+    if route.too_narrow != 0 {
+        return Ok(Verdict::too_big(route.too_narrow));
+    }
     if route.source == F::Address::UNSPECIFIED {
         return Err(Counter::NoRoute);
     }

@@ -12,7 +12,7 @@ const NEXT: i32 = -1;
 
 #[inline(always)]
 pub(crate) fn ingress<const L2: usize>(context: TcContext) -> i32 {
-    let packet = Skb::<L2>::new(&context);
+    let packet = Skb::<L2>::new(context.skb.skb);
     let verdict = match packet.protocol() {
         _ if packet.is_tagged() => Verdict::PASS,
         ETH_P_IP => ingress::packet::<V4, L2>(packet),
@@ -24,7 +24,7 @@ pub(crate) fn ingress<const L2: usize>(context: TcContext) -> i32 {
 
 #[inline(always)]
 pub(crate) fn egress<const L2: usize>(context: TcContext) -> i32 {
-    let packet = Skb::<L2>::new(&context);
+    let packet = Skb::<L2>::new(context.skb.skb);
     let verdict = match packet.protocol() {
         _ if packet.is_tagged() => Verdict::PASS,
         ETH_P_IP => egress::packet::<V4, L2>(packet),

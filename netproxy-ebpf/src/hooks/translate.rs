@@ -1,4 +1,4 @@
-//! Carrying out a flow's translation on one packet.
+//! Carrying out a flow's translation on one packet, or on an ICMP error about one.
 
 use aya_ebpf::bindings::BPF_F_INGRESS;
 use aya_ebpf::helpers::bpf_redirect;
@@ -6,17 +6,67 @@ use netproxy_common::{Counter, Flow};
 
 use super::Verdict;
 use crate::family::Family;
+use crate::icmp::Icmp;
+use crate::icmp::about::About;
 use crate::packet::{Headers, Packet as _, Skb};
-use crate::{device, nat, route};
+use crate::{device, flow, nat, route};
+
+/// What belongs to a flow.
+pub(super) trait Translatable<F: Family, const L2: usize> {
+    /// Takes note of it in the flow table.
+    fn note(&self, flow: &mut Flow<F::Address>);
+    /// Makes it carry what `to` holds.
+    ///
+    /// # Errors
+    /// [`Counter::RewriteFailed`]; it may be half rewritten and must be dropped.
+    fn rewrite(&self, packet: Skb<L2>, to: &Flow<F::Address>) -> Result<(), Counter>;
+    /// How much a device must carry for it.
+    fn bytes(&self, packet: Skb<L2>) -> u16;
+}
+
+/// A packet of the flow.
+impl<F: Family, const L2: usize> Translatable<F, L2> for Headers<F> {
+    #[inline(always)]
+    fn note(&self, flow: &mut Flow<F::Address>) {
+        flow::note::<F>(&self.key, flow, self.tcp_flags);
+    }
+
+    #[inline(always)]
+    fn rewrite(&self, packet: Skb<L2>, to: &Flow<F::Address>) -> Result<(), Counter> {
+        nat::rewrite(packet, self, to)
+    }
+
+    #[inline(always)]
+    fn bytes(&self, packet: Skb<L2>) -> u16 {
+        self.bytes(packet)
+    }
+}
+
+/// An error about one of its packets.
+impl<F: Icmp, const L2: usize> Translatable<F, L2> for About<'_, F> {
+    /// Anybody can send one: it neither keeps a flow alive nor ends it.
+    #[inline(always)]
+    fn note(&self, _: &mut Flow<F::Address>) {}
+
+    #[inline(always)]
+    fn rewrite(&self, packet: Skb<L2>, to: &Flow<F::Address>) -> Result<(), Counter> {
+        self.rewrite(packet, to)
+    }
+
+    #[inline(always)]
+    fn bytes(&self, packet: Skb<L2>) -> u16 {
+        self.error.bytes(packet)
+    }
+}
 
 /// Rewrites; the stack goes on with the packet.
 #[inline(always)]
 pub(super) fn in_place<F: Family, const L2: usize>(
     packet: Skb<L2>,
-    headers: &Headers<F>,
+    what: &impl Translatable<F, L2>,
     flow: &Flow<F::Address>,
 ) -> Result<Verdict, Counter> {
-    nat::rewrite(packet, headers, flow)?;
+    what.rewrite(packet, flow)?;
     Ok(Verdict::PASS)
 }
 
@@ -24,24 +74,28 @@ pub(super) fn in_place<F: Family, const L2: usize>(
 #[inline(never)]
 pub(super) fn and_redirect<F: Family, const L2: usize>(
     packet: Skb<L2>,
-    headers: &Headers<F>,
+    what: &impl Translatable<F, L2>,
     flow: &Flow<F::Address>,
 ) -> Verdict {
-    redirect(packet, headers, flow).into()
+    redirect(packet, what, flow).into()
 }
 
 #[inline(always)]
 fn redirect<F: Family, const L2: usize>(
     packet: Skb<L2>,
-    headers: &Headers<F>,
+    what: &impl Translatable<F, L2>,
     flow: &Flow<F::Address>,
 ) -> Result<Verdict, Counter> {
-    let route = route::find::<F, _>(packet, &flow.source, &flow.destination)?;
-    // An expired packet is the stack's to answer.
-    if nat::decrement_ttl::<F, _>(packet).is_err() {
-        return Ok(Verdict::PASS);
+    if nat::is_expired::<F, _>(packet) {
+        return Ok(Verdict::drop(Counter::Expired));
     }
-    nat::rewrite(packet, headers, flow)?;
+    let bytes = what.bytes(packet);
+    let route = route::find::<F, _>(packet, &flow.source, &flow.destination, bytes)?;
+    if route.too_narrow != 0 {
+        return Ok(Verdict::too_big(route.too_narrow));
+    }
+    nat::decrement_ttl::<F, _>(packet)?;
+    what.rewrite(packet, flow)?;
     Ok(Verdict::redirect(route.redirect(packet.is_from_host())))
 }
 
@@ -51,10 +105,10 @@ fn redirect<F: Family, const L2: usize>(
 #[inline(always)]
 pub(super) fn to_host<F: Family, const L2: usize>(
     packet: Skb<L2>,
-    headers: &Headers<F>,
+    what: &impl Translatable<F, L2>,
     flow: &Flow<F::Address>,
 ) -> Result<Verdict, Counter> {
-    nat::rewrite(packet, headers, flow)?;
+    what.rewrite(packet, flow)?;
     if packet.ifindex() == flow.client_ifindex {
         return Ok(Verdict::PASS);
     }

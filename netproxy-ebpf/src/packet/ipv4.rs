@@ -4,7 +4,7 @@ use netproxy_common::address::Address as _;
 use netproxy_common::{FlowKey, Ipv4};
 
 use super::transport::{self, Ports};
-use super::{Headers, MOST_HEADERS, Packet, Parse};
+use super::{Bytes, Headers, MOST_HEADERS, Parse};
 use crate::family::V4;
 
 /// The header without options; 16-bit fields as they stand in memory.
@@ -24,21 +24,28 @@ struct Header {
 }
 
 const MORE_FRAGMENTS_AND_OFFSET: u16 = 0x3fff;
+const OFFSET: u16 = 0x1fff;
 
 impl Parse for V4 {
     #[inline(always)]
-    fn parse<P: Packet>(packet: P) -> Option<Headers<Self>> {
-        let header: Header = packet.read(P::IP)?;
+    fn parse<B: Bytes>(packet: B) -> Option<Headers<Self>> {
+        let header: Header = packet.read(B::IP)?;
         let header_length = usize::from(header.version_ihl & 0x0f) * 4;
         if header.version_ihl >> 4 != 4 || header_length < size_of::<Header>() {
             return None;
         }
-        let transport = P::IP + header_length;
-        let end = transport::end(packet, P::IP, header.total_length);
+        let transport = B::IP + header_length;
+        let end = transport::end(packet, B::IP, header.total_length);
         if end < transport {
             return None;
         }
-        let is_fragment = u16::from_be(header.fragment) & MORE_FRAGMENTS_AND_OFFSET != 0;
+        // A first fragment, which has the ports, may be what is quoted of a packet that left here whole.
+        let fragment = if B::ARE_QUOTED {
+            OFFSET
+        } else {
+            MORE_FRAGMENTS_AND_OFFSET
+        };
+        let is_fragment = u16::from_be(header.fragment) & fragment != 0;
         let ports = if is_fragment {
             Ports::none(header.protocol)
         } else {
@@ -58,6 +65,7 @@ impl Parse for V4 {
             tcp_flags: ports.tcp_flags,
             has_ports: ports.are_there,
             is_fragment,
+            pad: 0,
         })
     }
 }

@@ -4,7 +4,7 @@ use netproxy_common::address::Address as _;
 use netproxy_common::{FlowKey, Ipv6};
 
 use super::transport::{self, Ports};
-use super::{Headers, MOST_HEADERS, Packet, Parse};
+use super::{Bytes, Headers, MOST_HEADERS, Parse};
 use crate::family::V6;
 
 /// 16-bit fields as they stand in memory.
@@ -28,8 +28,9 @@ struct Extension {
     next_header: u8,
     /// In units of 8 bytes, not counting the first.
     length: u8,
+    /// Of a fragment header the first byte of its offset.
     kind: u8,
-    /// Of a routing header.
+    /// Of a routing header; of a fragment header the rest of its offset, and three bits of flags.
     segments_left: u8,
 }
 
@@ -43,12 +44,12 @@ const MOST_EXTENSIONS: usize = 4;
 
 impl Parse for V6 {
     #[inline(always)]
-    fn parse<P: Packet>(packet: P) -> Option<Headers<Self>> {
-        let header: Header = packet.read(P::IP)?;
+    fn parse<B: Bytes>(packet: B) -> Option<Headers<Self>> {
+        let header: Header = packet.read(B::IP)?;
         if header.version_class >> 4 != 6 {
             return None;
         }
-        let mut transport = P::IP + size_of::<Header>();
+        let mut transport = B::IP + size_of::<Header>();
         let end = transport::end(packet, transport, header.payload_length);
         let mut protocol = header.next_header;
         let mut is_fragment = false;
@@ -68,7 +69,9 @@ impl Parse for V6 {
                     let extension: Extension = packet.read(transport)?;
                     protocol = extension.next_header;
                     transport += 8;
-                    is_fragment = true;
+                    // As for IPv4.
+                    is_fragment |= !B::ARE_QUOTED
+                        || u16::from_be_bytes([extension.kind, extension.segments_left]) >> 3 != 0;
                 }
                 _ => break,
             }
@@ -96,6 +99,7 @@ impl Parse for V6 {
             tcp_flags: ports.tcp_flags,
             has_ports: ports.are_there,
             is_fragment,
+            pad: 0,
         })
     }
 }

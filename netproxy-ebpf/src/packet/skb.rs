@@ -2,9 +2,8 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::{bpf_l4_csum_replace, bpf_skb_pull_data};
-use aya_ebpf::programs::TcContext;
 
-use super::{ETHERNET, Packet};
+use super::{Bytes, ETHERNET, Packet};
 
 /// EtherTypes as `__sk_buff::protocol` shows them: network byte order in a wider integer.
 pub(crate) const ETH_P_IP: u32 = 0x0800_u16.to_be() as u32;
@@ -23,10 +22,8 @@ pub(crate) struct Skb<const L2: usize> {
 
 impl<const L2: usize> Skb<L2> {
     #[inline(always)]
-    pub(crate) fn new(context: &TcContext) -> Self {
-        Self {
-            skb: context.skb.skb,
-        }
+    pub(crate) fn new(skb: *mut __sk_buff) -> Self {
+        Self { skb }
     }
 
     /// The hook's context, for helpers that want it typed.
@@ -47,13 +44,6 @@ impl<const L2: usize> Skb<L2> {
     pub(crate) fn is_tagged(self) -> bool {
         // SAFETY: as above.
         unsafe { (*self.skb).vlan_present != 0 }
-    }
-
-    /// Whether a process of this node sent it, as opposed to having been forwarded.
-    #[inline(always)]
-    pub(crate) fn is_from_host(self) -> bool {
-        // SAFETY: as above.
-        unsafe { (*self.skb).ingress_ifindex == 0 }
     }
 
     /// Whether its frame is addressed to another host, by the device's own address.
@@ -113,8 +103,9 @@ impl<const L2: usize> Skb<L2> {
     }
 }
 
-impl<const L2: usize> Packet for Skb<L2> {
+impl<const L2: usize> Bytes for Skb<L2> {
     const IP: usize = L2;
+    const ARE_QUOTED: bool = false;
 
     #[inline(always)]
     fn read<T: Copy>(self, offset: usize) -> Option<T> {
@@ -132,9 +123,15 @@ impl<const L2: usize> Packet for Skb<L2> {
     }
 
     #[inline(always)]
+    fn are_segmented(self) -> bool {
+        self.segment_bytes() != 0
+    }
+}
+
+impl<const L2: usize> Packet for Skb<L2> {
+    #[inline(always)]
     fn make_accessible(self, length: usize) {
-        // SAFETY: as above.
-        let whole = unsafe { (*self.skb).len } as usize;
+        let whole = self.length();
         let wanted = if length < whole { length } else { whole };
         if self.pointer::<u8>(wanted.wrapping_sub(1) & 0xff).is_none() {
             // A packet that cannot be pulled is judged by what is accessible.
@@ -153,9 +150,21 @@ impl<const L2: usize> Packet for Skb<L2> {
     }
 
     #[inline(always)]
-    fn is_segmented(self) -> bool {
+    fn segment_bytes(self) -> u32 {
         // SAFETY: as above.
-        unsafe { (*self.skb).gso_size != 0 }
+        unsafe { (*self.skb).gso_size }
+    }
+
+    #[inline(always)]
+    fn length(self) -> usize {
+        // SAFETY: as above.
+        unsafe { (*self.skb).len as usize }
+    }
+
+    #[inline(always)]
+    fn is_from_host(self) -> bool {
+        // SAFETY: as above.
+        unsafe { (*self.skb).ingress_ifindex == 0 }
     }
 
     #[inline(always)]

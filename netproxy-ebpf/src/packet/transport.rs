@@ -3,7 +3,7 @@
 use netproxy_common::Be16;
 use netproxy_common::protocol::{TCP, UDP};
 
-use super::Packet;
+use super::Bytes;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -53,13 +53,17 @@ impl Ports {
 /// Reads the header at `offset` in a packet that by its IP header ends at `end`; None: too short
 /// (what follows is padding of the link layer).
 #[inline(always)]
-pub(super) fn parse<P: Packet>(
-    packet: P,
-    offset: usize,
-    end: usize,
-    protocol: u8,
-) -> Option<Ports> {
+pub(super) fn parse<B: Bytes>(packet: B, offset: usize, end: usize, protocol: u8) -> Option<Ports> {
     match protocol {
+        TCP | UDP if B::ARE_QUOTED => {
+            let [source, destination] = packet.read(offset)?;
+            Some(Ports {
+                source,
+                destination,
+                tcp_flags: 0,
+                are_there: true,
+            })
+        }
         TCP if offset + size_of::<Tcp>() <= end => {
             let header: Tcp = packet.read(offset)?;
             Some(Ports {
@@ -83,10 +87,22 @@ pub(super) fn parse<P: Packet>(
     }
 }
 
+/// Length of the header at `offset`; of TCP with its options.
+#[inline(always)]
+pub(super) fn header_bytes<B: Bytes>(packet: B, offset: usize, protocol: u8) -> usize {
+    if protocol != TCP {
+        return size_of::<Udp>();
+    }
+    match packet.read::<Tcp>(offset) {
+        Some(header) => usize::from(header.offset >> 4) * 4,
+        None => size_of::<Tcp>(),
+    }
+}
+
 /// Where a packet ends whose IP header says that `length` bytes follow `start`.
 #[inline(always)]
-pub(super) fn end<P: Packet>(packet: P, start: usize, length: u16) -> usize {
-    if length == 0 && packet.is_segmented() {
+pub(super) fn end<B: Bytes>(packet: B, start: usize, length: u16) -> usize {
+    if length == 0 && packet.are_segmented() {
         usize::MAX
     } else {
         start + usize::from(u16::from_be(length))

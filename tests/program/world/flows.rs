@@ -1,5 +1,8 @@
 //! The flow table, as tests look at it and tamper with it.
 
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
 use aya::maps::{HashMap, Map, MapData};
 use netproxy::datapath::{FlowEntry, FlowTable};
 use netproxy_common::flow::FlowFlags;
@@ -70,6 +73,18 @@ impl World {
         found
     }
 
+    /// All that the flow table holds, deadlines included.
+    pub(crate) fn flow_table(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for name in ["PENDING_V4", "FLOWS_V4"] {
+            found.extend(entries::<Ipv4>(name, self.flow_map(name)));
+        }
+        for name in ["PENDING_V6", "FLOWS_V6"] {
+            found.extend(entries::<Ipv6>(name, self.flow_map(name)));
+        }
+        found
+    }
+
     fn flow_map(&self, name: &str) -> Map {
         let data = MapData::from_pin(self.pins.map(name)).unwrap();
         if name.starts_with("PENDING") {
@@ -113,6 +128,19 @@ where
             map.insert(key, flow, 0).unwrap();
         }
     }
+}
+
+/// Every entry, spelled out.
+fn entries<A: Copy + Debug>(name: &str, map: Map) -> Vec<String>
+where
+    FlowKey<A>: aya::Pod,
+    Flow<A>: aya::Pod,
+{
+    let map: HashMap<_, FlowKey<A>, Flow<A>> = map.try_into().unwrap();
+    map.iter()
+        .map(Result::unwrap)
+        .map(|entry| format!("{name} {entry:?}"))
+        .collect()
 }
 
 /// What the forward halves hold.

@@ -8,7 +8,7 @@ use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use netproxy_common::Counter;
 
 use super::packet::Packet;
-use super::refusal;
+use super::refusal::{self, Told};
 
 /// `TCX_NEXT`, `TC_ACT_SHOT` and `TC_ACT_REDIRECT` of uapi/linux/bpf.h and `pkt_cls.h`.
 const NEXT: i32 = -1;
@@ -27,9 +27,12 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// It goes on, and looks like this.
     #[track_caller]
-    pub(crate) fn passes_as(self, expected: &Packet) -> Self {
+    pub(crate) fn passes_as<T>(self, expected: &T) -> Self
+    where
+        for<'a> &'a T: Into<Vec<u8>>,
+    {
         self.has_code(NEXT);
-        self.looks_like(&expected.bytes());
+        self.looks_like(&expected.into());
         self
     }
 
@@ -43,9 +46,12 @@ impl Outcome {
 
     /// It is sent elsewhere, and looks like this.
     #[track_caller]
-    pub(crate) fn redirects_as(self, expected: &Packet) -> Self {
+    pub(crate) fn redirects_as<T>(self, expected: &T) -> Self
+    where
+        for<'a> &'a T: Into<Vec<u8>>,
+    {
         self.has_code(REDIRECT);
-        self.looks_like(&expected.bytes());
+        self.looks_like(&expected.into());
         self
     }
 
@@ -60,15 +66,33 @@ impl Outcome {
     /// It comes back as an ICMP error of the family: port unreachable, from the address asked for.
     #[track_caller]
     pub(crate) fn refuses(self, reason: Counter) -> Self {
+        self.answers(reason, Told::PortUnreachable)
+    }
+
+    /// It comes back as an ICMP error of the family: no hop is left.
+    #[track_caller]
+    pub(crate) fn expires(self) -> Self {
+        self.answers(Counter::Expired, Told::Expired)
+    }
+
+    /// It comes back as an ICMP error of the family: its way carries `mtu` bytes at most.
+    #[track_caller]
+    pub(crate) fn exceeds(self, mtu: u16) -> Self {
+        self.answers(Counter::PacketTooBig, Told::TooBig(mtu))
+    }
+
+    #[track_caller]
+    fn answers(self, reason: Counter, told: Told) -> Self {
         self.has_code(REDIRECT);
-        refusal::answers(&self.input, &self.output, self.has_link_layer);
+        refusal::answers(&self.input, &self.output, self.has_link_layer, told);
         self.counts(reason).counts(Counter::Refused)
     }
 
     /// As [`Self::refuses`], once the device has filled in the transport checksum of what is quoted.
     #[track_caller]
     pub(crate) fn refuses_once_filled_in(mut self, reason: Counter) -> Self {
-        refusal::quotes(&self.input, &self.output, self.has_link_layer);
+        let told = Told::PortUnreachable;
+        refusal::quotes(&self.input, &self.output, self.has_link_layer, told);
         self.output = refusal::filled_in(&self.output, self.has_link_layer);
         refusal::is_sound(&self.output, self.has_link_layer);
         self.has_code(REDIRECT);

@@ -19,6 +19,7 @@ pub(crate) struct Packet {
     link: Option<[u8; 6]>,
     extras: Extras,
     is_unlimited: bool,
+    may_be_fragmented: bool,
     payload: Vec<u8>,
 }
 
@@ -100,6 +101,7 @@ impl Packet {
             link: Some(NODE_MAC),
             extras: Extras::default(),
             is_unlimited: false,
+            may_be_fragmented: false,
             payload: b"an odd number of bytes.".to_vec(),
         }
     }
@@ -107,6 +109,11 @@ impl Packet {
     /// Whether it is of IPv4.
     pub(crate) fn is_v4(&self) -> bool {
         self.source.is_ipv4()
+    }
+
+    /// Where it comes from.
+    pub(crate) fn source(&self) -> SocketAddr {
+        self.source
     }
 
     /// The same packet from elsewhere.
@@ -123,6 +130,12 @@ impl Packet {
 
     pub(crate) fn ttl(mut self, ttl: u8) -> Self {
         self.ttl = ttl;
+        self
+    }
+
+    /// On its way it may be cut in pieces.
+    pub(crate) fn may_be_fragmented(mut self) -> Self {
+        self.may_be_fragmented = true;
         self
     }
 

@@ -8,10 +8,34 @@ use super::checksums_hold;
 const ETHERNET: usize = 14;
 const ICMP: usize = 8;
 
-/// `output` tells the sender of `input` that the port is unreachable, at the address it asked for.
+/// What the sender of a packet is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    PortUnreachable,
+    /// What the way carries at most.
+    TooBig(u16),
+    Expired,
+}
+
+impl Told {
+    /// Type, code and the word after the checksum (RFC 792, RFC 1191; RFC 4443).
+    fn message(self, is_v4: bool) -> (u8, u8, [u8; 4]) {
+        let mtu = |mtu: u16| u32::from(mtu).to_be_bytes();
+        match (self, is_v4) {
+            (Self::PortUnreachable, true) => (3, 3, [0; 4]),
+            (Self::PortUnreachable, false) => (1, 4, [0; 4]),
+            (Self::TooBig(bytes), true) => (3, 4, mtu(bytes)),
+            (Self::TooBig(bytes), false) => (2, 0, mtu(bytes)),
+            (Self::Expired, true) => (11, 0, [0; 4]),
+            (Self::Expired, false) => (3, 0, [0; 4]),
+        }
+    }
+}
+
+/// `output` tells the sender of `input` so, from the address it asked for.
 #[track_caller]
-pub(super) fn answers(input: &[u8], output: &[u8], has_link_layer: bool) {
-    quotes(input, output, has_link_layer);
+pub(super) fn answers(input: &[u8], output: &[u8], has_link_layer: bool, told: Told) {
+    quotes(input, output, has_link_layer, told);
     is_sound(output, has_link_layer);
 }
 
@@ -27,7 +51,7 @@ pub(super) fn is_sound(output: &[u8], has_link_layer: bool) {
 
 /// `output` is an error about `input`, cut to its headers, whatever its checksums are.
 #[track_caller]
-pub(super) fn quotes(input: &[u8], output: &[u8], has_link_layer: bool) {
+pub(super) fn quotes(input: &[u8], output: &[u8], has_link_layer: bool, told: Told) {
     if has_link_layer {
         assert_eq!(
             output[..6],
@@ -62,11 +86,13 @@ pub(super) fn quotes(input: &[u8], output: &[u8], has_link_layer: bool) {
     }
     let quote = match error.transport.unwrap() {
         TransportSlice::Icmpv4(icmp) => {
-            assert_eq!((icmp.type_u8(), icmp.code_u8()), (3, 3));
+            let message = (icmp.type_u8(), icmp.code_u8(), icmp.bytes5to8());
+            assert_eq!(message, told.message(true));
             icmp.payload()
         }
         TransportSlice::Icmpv6(icmp) => {
-            assert_eq!((icmp.type_u8(), icmp.code_u8()), (1, 4));
+            let message = (icmp.type_u8(), icmp.code_u8(), icmp.bytes5to8());
+            assert_eq!(message, told.message(false));
             icmp.payload()
         }
         other => panic!("no ICMP: {other:?}"),

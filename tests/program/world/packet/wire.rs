@@ -66,6 +66,11 @@ impl Packet {
         bytes
     }
 
+    /// The packet from its IP header on, as a router that forwards it sees it.
+    pub(crate) fn ip_bytes(&self) -> Vec<u8> {
+        self.clone().without_link_layer().bytes()
+    }
+
     fn builder(&self) -> PacketBuilderStep<IpHeaders> {
         let ip = self.ip_headers();
         match self.link {
@@ -138,6 +143,7 @@ impl Packet {
                         .unwrap();
                 header.options = Ipv4Options::try_from(&self.extras.v4_options[..]).unwrap();
                 header.identification = 0x4711;
+                header.dont_fragment = !self.may_be_fragmented;
                 if let Some(Fragment { offset, has_more }) = self.extras.fragment {
                     header.fragment_offset = IpFragOffset::try_new(offset).unwrap();
                     header.more_fragments = has_more;

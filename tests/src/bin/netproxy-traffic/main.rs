@@ -14,6 +14,7 @@ mod http_server;
 mod load;
 mod probe;
 mod serve;
+mod trace;
 mod transfer;
 mod udp_server;
 
@@ -43,6 +44,8 @@ enum Command {
     Ask(ask::Ask),
     /// Ask once from each of very many UDP sockets, and hold them (until SIGTERM, SIGINT).
     Crowd(crowd::Crowd),
+    /// Send one datagram of few hops, and say which ICMP error the socket is told of.
+    Trace(trace::Trace),
     /// Get many bytes from a server and compare hashes.
     Download(transfer::Download),
     /// Send many bytes to a server and compare hashes.
@@ -64,6 +67,7 @@ async fn main() -> Result<()> {
         Command::Fetch(fetch) => fetch.run().await,
         Command::Ask(ask) => ask.run().await,
         Command::Crowd(crowd) => crowd.run().await,
+        Command::Trace(trace) => trace.run(),
         Command::Download(download) => download.run().await,
         Command::Upload(upload) => upload.run().await,
         Command::Load(load) => load.run().await,

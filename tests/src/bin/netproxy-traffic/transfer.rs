@@ -1,6 +1,6 @@
 //! `download` and `upload`: many bytes on one connection, with their hash.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -8,6 +8,7 @@ use futures::{StreamExt, stream};
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Frame;
 use netproxy_lab::report::Transfer;
+use tokio::time::timeout;
 
 use crate::{
     bytes::{self, Hash},
@@ -15,6 +16,9 @@ use crate::{
     http_server::{ENDPOINT_HEADER, HASH_HEADER, Uploaded},
     print,
 };
+
+/// A transfer that stands still fails.
+const LONGEST: Duration = Duration::from_mins(2);
 
 #[derive(Debug, Args)]
 pub(crate) struct Download {
@@ -36,6 +40,10 @@ pub(crate) struct Upload {
 
 impl Download {
     pub(crate) async fn run(self) -> Result<()> {
+        print(&in_time(self.transfer()).await?)
+    }
+
+    async fn transfer(self) -> Result<Transfer> {
         let target = Target::find(&self.url).await?;
         let begin = Instant::now();
         let mut connection = Connection::open(&target, None).await?;
@@ -56,7 +64,7 @@ impl Download {
                 hash.update(chunk);
             }
         }
-        print(&Transfer {
+        Ok(Transfer {
             endpoint,
             bytes: hash.bytes(),
             sent,
@@ -68,6 +76,10 @@ impl Download {
 
 impl Upload {
     pub(crate) async fn run(self) -> Result<()> {
+        print(&in_time(self.transfer()).await?)
+    }
+
+    async fn transfer(self) -> Result<Transfer> {
         let target = Target::find(&self.url).await?;
         let sent = bytes::hash_of(self.bytes);
         let begin = Instant::now();
@@ -81,7 +93,7 @@ impl Upload {
             bytes,
             sha256,
         } = serde_json::from_slice(&body).context("not an answer of netproxy-traffic")?;
-        print(&Transfer {
+        Ok(Transfer {
             endpoint,
             bytes,
             sent,
@@ -89,4 +101,10 @@ impl Upload {
             milliseconds: begin.elapsed().as_secs_f64() * 1000.0,
         })
     }
+}
+
+async fn in_time(transfer: impl Future<Output = Result<Transfer>>) -> Result<Transfer> {
+    timeout(LONGEST, transfer)
+        .await
+        .with_context(|| format!("not done within {LONGEST:?}"))?
 }

@@ -1,33 +1,30 @@
-//! Telling a sender that nobody serves it: ICMP port unreachable, whatever the protocol, as
-//! kube-proxy's `reject` does (nft_reject_inet_eval in net/netfilter/nft_reject_inet.c).
+//! Telling a sender what became of its packet: that nobody serves it (port unreachable, whatever the
+//! protocol, as kube-proxy's `reject` does: nft_reject_inet_eval in net/netfilter/nft_reject_inet.c), or,
+//! where packets go past the stack, what a router would say.
 //!
 //! The packet itself becomes the error: cut to its headers, with new ones put before it. It comes
-//! from the address that was asked for, and no more of them are sent than the limit allows.
+//! from the address that the packet was sent to, the one that the sender knows, and no more of them are
+//! sent than the limit allows.
 
 use aya_ebpf::bindings::{BPF_F_INGRESS, bpf_adj_room_mode};
 use aya_ebpf::helpers::{
-    bpf_csum_diff, bpf_ktime_get_coarse_ns, bpf_redirect, bpf_skb_adjust_room, bpf_skb_change_tail,
-    bpf_skb_load_bytes, bpf_skb_store_bytes,
+    bpf_csum_diff, bpf_redirect, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_load_bytes,
+    bpf_skb_store_bytes,
 };
+use netproxy_common::Counter;
 use netproxy_common::address::Address as _;
 use netproxy_common::protocol::{SCTP, TCP};
-use netproxy_common::{Counter, Ipv4, Ipv6};
 
+use super::limit::is_within_limit;
+use super::{HEADER_BYTES, Icmp};
 use crate::checksum::{complement, fold_short, word};
 use crate::count::count;
-use crate::family::{Family, V4, V6};
 use crate::hooks::Verdict;
-use crate::maps::{QUOTE_BYTES, QUOTES, REFUSALS};
+use crate::maps::{QUOTE_BYTES, QUOTES};
 use crate::packet::transport::checksum_offset;
-use crate::packet::{ETHERNET, Headers, Packet as _, Parse, Skb};
+use crate::packet::{Bytes as _, ETHERNET, Headers, Packet as _, Skb};
+use crate::separate::separate_packet;
 
-/// One error a millisecond on each CPU, and as many at once as come together in a burst; the kernel
-/// sends as many (`icmp_msgs_per_sec`, `icmp_msgs_burst`).
-const INTERVAL_NS: u64 = 1_000_000;
-const BURST: u64 = 50;
-
-/// Length of the ICMP header of an error.
-const ICMP_BYTES: usize = 8;
 /// What is quoted of a TCP header: up to its checksum, which a packet that leaves it to the device
 /// must keep (`__bpf_skb_min_len` in net/core/filter.c); of others, what RFC 792 asks for.
 const TCP_QUOTED: usize = 20;
@@ -35,6 +32,7 @@ const QUOTED: usize = 8;
 
 /// Where the sender is.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub(crate) enum Sender {
     /// Where the packet came from.
     Outside,
@@ -42,30 +40,43 @@ pub(crate) enum Sender {
     ThisHost,
 }
 
-/// ICMP of a family.
-pub(crate) trait Icmp: Parse {
-    /// Its protocol number.
-    const PROTOCOL: u8;
-    /// Type and code of "port unreachable".
-    const PORT_UNREACHABLE: [u8; 2];
-    /// The type of an echo request.
-    const ECHO_REQUEST: u8;
-    /// Length of an IP header without options.
-    const HEADER_BYTES: usize;
-    /// The header of a packet that carries `length` bytes of ICMP.
-    type Header: Copy;
-    fn header(source: &Self::Address, destination: &Self::Address, length: u16) -> Self::Header;
-    /// What the pseudo header adds to the ICMP checksum.
-    fn pseudo_header(source: &Self::Address, destination: &Self::Address, length: u16) -> u64;
-}
-
 /// Sends an error instead of the packet that `refusal` drops, if there may be one.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn tell_sender<F: Icmp, const L2: usize>(
     packet: Skb<L2>,
     headers: &Headers<F>,
     refusal: Verdict,
     sender: Sender,
+) -> Verdict {
+    let refusal = Verdict::to_bits(Some(refusal));
+    Verdict::from_bits(tell(packet, headers, refusal, sender as u32)).unwrap_or(Verdict::PASS)
+}
+
+separate_packet! {
+    /// As `tell_sender`.
+    fn tell(packet, headers; refusal, sender) = answer
+        as tell_sender_v4, tell_sender_v6, tell_sender_v4_l3, tell_sender_v6_l3;
+}
+
+#[inline(always)]
+fn answer<F: Icmp, const L2: usize>(
+    packet: Skb<L2>,
+    headers: &Headers<F>,
+    refusal: u32,
+    sender: u32,
+) -> u32 {
+    let answered = Verdict::from_bits(refusal)
+        .map(|refusal| error_or(packet, headers, refusal, sender == Sender::ThisHost as u32));
+    Verdict::to_bits(answered)
+}
+
+/// The error, on its way, or `refusal`.
+#[inline(always)]
+fn error_or<F: Icmp, const L2: usize>(
+    packet: Skb<L2>,
+    headers: &Headers<F>,
+    refusal: Verdict,
+    is_for_host: bool,
 ) -> Verdict {
     if !is_answerable(packet, headers) {
         // Errors are not answered, and what we do not know is left alone.
@@ -75,14 +86,15 @@ pub(crate) fn tell_sender<F: Icmp, const L2: usize>(
         count(Counter::RefusalLimited);
         return refusal;
     }
-    if turn_into_error(packet, headers).is_none() {
+    if turn_into_error(packet, headers, refusal).is_none() {
         return refusal;
     }
     refusal.count();
     count(Counter::Refused);
-    let flags = match sender {
-        Sender::Outside => 0,
-        Sender::ThisHost => u64::from(BPF_F_INGRESS),
+    let flags = if is_for_host {
+        u64::from(BPF_F_INGRESS)
+    } else {
+        0
     };
     // SAFETY: no pointers.
     Verdict::redirect(unsafe { bpf_redirect(packet.ifindex(), flags) } as u32)
@@ -107,32 +119,14 @@ fn is_answerable<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>
     kind == F::ECHO_REQUEST
 }
 
-/// A leaky bucket: each error moves the time at which the bucket is empty on by one interval.
-#[inline(always)]
-fn is_within_limit() -> bool {
-    let Some(empty_ns) = REFUSALS.get_ptr_mut(0) else {
-        return false;
-    };
-    // SAFETY: no arguments; a live word of this CPU.
-    unsafe {
-        let now_ns = bpf_ktime_get_coarse_ns();
-        let start_ns = if *empty_ns > now_ns {
-            *empty_ns
-        } else {
-            now_ns
-        };
-        if start_ns > now_ns + BURST * INTERVAL_NS {
-            return false;
-        }
-        *empty_ns = start_ns + INTERVAL_NS;
-    }
-    true
-}
-
 /// Makes the packet an error about itself, addressed to its sender; None: it could not be, and may
 /// be in pieces.
 #[inline(always)]
-fn turn_into_error<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Option<()> {
+fn turn_into_error<F: Icmp, const L2: usize>(
+    packet: Skb<L2>,
+    headers: &Headers<F>,
+    refusal: Verdict,
+) -> Option<()> {
     let quoted = if headers.key.protocol == TCP {
         TCP_QUOTED
     } else {
@@ -145,7 +139,7 @@ fn turn_into_error<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<
     } else {
         None
     };
-    let grown = F::HEADER_BYTES + ICMP_BYTES;
+    let grown = F::HEADER_BYTES + HEADER_BYTES;
     // SAFETY: the hook's own context.
     unsafe {
         if bpf_skb_change_tail(packet.skb(), end as u32, 0) != 0
@@ -164,12 +158,24 @@ fn turn_into_error<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<
     }
     restore::<F, L2>(packet)?;
     let (source, destination) = (&headers.key.destination, &headers.key.source);
-    let length = (ICMP_BYTES + end - L2) as u16;
+    let length = (HEADER_BYTES + end - L2) as u16;
     packet.write(L2, F::header(source, destination, length))?;
-    let sum = sum + word(F::PORT_UNREACHABLE) + F::pseudo_header(source, destination, length);
-    let [kind, code] = F::PORT_UNREACHABLE;
-    let icmp = [u16::from_ne_bytes([kind, code]), !fold_short(sum), 0, 0];
+    let (kind, mtu) = message::<F>(refusal);
+    let sum =
+        sum + word(kind) + word(mtu.to_be_bytes()) + F::pseudo_header(source, destination, length);
+    // Of IPv4 the MTU is the second half of the last word, of IPv6 the whole.
+    let icmp = [u16::from_ne_bytes(kind), !fold_short(sum), 0, mtu.to_be()];
     packet.write(L2 + F::HEADER_BYTES, icmp)
+}
+
+/// Type and code of the error that tells of `refusal`, and the MTU that it names.
+#[inline(always)]
+fn message<F: Icmp>(refusal: Verdict) -> ([u8; 2], u16) {
+    match refusal.too_big_for() {
+        0 if refusal.is(Counter::Expired) => (F::EXPIRED, 0),
+        0 => (F::PORT_UNREACHABLE, 0),
+        mtu => (F::TOO_BIG, mtu),
+    }
 }
 
 /// The sum of the headers from the IP header to before `end`.
@@ -190,7 +196,7 @@ fn sum_of_quote<F: Icmp, const L2: usize>(
         let pseudo_header = F::sum(&key.source)
             + F::sum(&key.destination)
             + word([0, key.protocol])
-            + word(headers.transport_bytes.to_be_bytes());
+            + u64::from(transport_bytes(packet, headers).to_be());
         if u16::from_ne_bytes(checksum) == fold_short(pseudo_header) {
             let before = sum_of_bytes(packet, L2, headers.transport())?;
             return Some(before + complement(checksum));
@@ -199,13 +205,21 @@ fn sum_of_quote<F: Icmp, const L2: usize>(
     sum_of_bytes(packet, L2, end)
 }
 
-/// The sum of the bytes from `start` to before `end`, a multiple of four apart.
+/// Length of the transport header and what follows; of segments, of all of them together.
+#[inline(always)]
+fn transport_bytes<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> u32 {
+    if packet.are_segmented() {
+        packet.length().wrapping_sub(headers.transport()) as u32
+    } else {
+        u32::from(headers.transport_bytes)
+    }
+}
+
+/// The sum of the bytes from `start` to before `end`, a multiple of four apart, and not zero.
 #[inline(never)]
 fn sum_of_bytes<const L2: usize>(packet: Skb<L2>, start: usize, end: usize) -> Option<u64> {
-    if end <= start {
-        return None;
-    }
-    // Before 6.8 the verifier learns no lower bound from "not zero".
+    // From four to what there is room for, without a comparison: what follows from one with zero,
+    // kernels before 6.8 do not see (`regs_refine_cond_op` in kernel/bpf/verifier.c).
     let length = (end.wrapping_sub(start + 4) & (QUOTE_BYTES - 4)) + 4;
     let quote = QUOTES.get_ptr_mut(0)?;
     // SAFETY: this CPU's room, which nothing else uses; the length is masked to fit it.
@@ -224,7 +238,7 @@ fn sum_of_bytes<const L2: usize>(packet: Skb<L2>, start: usize, end: usize) -> O
 /// without one may be a part of this header.
 #[inline(always)]
 fn restore<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Option<()> {
-    let at = L2 + F::HEADER_BYTES + ICMP_BYTES;
+    let at = L2 + F::HEADER_BYTES + HEADER_BYTES;
     let quote = QUOTES.get_ptr(0)?;
     let length = const {
         assert!(F::HEADER_BYTES <= QUOTE_BYTES);
@@ -233,95 +247,4 @@ fn restore<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Option<()> {
     // SAFETY: the hook's own context; the length fits the room.
     let failed = unsafe { bpf_skb_store_bytes(packet.skb(), at as u32, quote.cast(), length, 0) };
     (failed == 0).then_some(())
-}
-
-/// 16-bit fields as they stand in memory.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct HeaderV4 {
-    version_tos: [u8; 2],
-    total_length: u16,
-    id: u16,
-    dont_fragment: u16,
-    ttl_protocol: [u8; 2],
-    checksum: u16,
-    source: [u16; 2],
-    destination: [u16; 2],
-}
-
-const HOPS: u8 = 64;
-/// Internetwork control, as the kernel marks its errors (RFC 1812, section 4.3.2.5).
-const TOS: u8 = 0xc0;
-const DONT_FRAGMENT: u16 = 0x4000;
-
-impl Icmp for V4 {
-    const PROTOCOL: u8 = 1;
-    const PORT_UNREACHABLE: [u8; 2] = [3, 3];
-    const ECHO_REQUEST: u8 = 8;
-    const HEADER_BYTES: usize = size_of::<HeaderV4>();
-    type Header = HeaderV4;
-
-    #[inline(always)]
-    fn header(source: &Ipv4, destination: &Ipv4, length: u16) -> HeaderV4 {
-        let total_length = length + size_of::<HeaderV4>() as u16;
-        let sum = word([0x45, TOS])
-            + word(total_length.to_be_bytes())
-            + word(DONT_FRAGMENT.to_be_bytes())
-            + word([HOPS, Self::PROTOCOL])
-            + Self::sum(source)
-            + Self::sum(destination);
-        HeaderV4 {
-            version_tos: [0x45, TOS],
-            total_length: total_length.to_be(),
-            id: 0,
-            dont_fragment: DONT_FRAGMENT.to_be(),
-            ttl_protocol: [HOPS, Self::PROTOCOL],
-            checksum: !fold_short(sum),
-            source: source.to_wire(),
-            destination: destination.to_wire(),
-        }
-    }
-
-    #[inline(always)]
-    fn pseudo_header(_: &Ipv4, _: &Ipv4, _: u16) -> u64 {
-        0
-    }
-}
-
-/// As `HeaderV4`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct HeaderV6 {
-    version_class_flow: [u16; 2],
-    payload_length: u16,
-    next_header_hops: [u8; 2],
-    source: [u16; 8],
-    destination: [u16; 8],
-}
-
-impl Icmp for V6 {
-    const PROTOCOL: u8 = 58;
-    const PORT_UNREACHABLE: [u8; 2] = [1, 4];
-    const ECHO_REQUEST: u8 = 128;
-    const HEADER_BYTES: usize = size_of::<HeaderV6>();
-    type Header = HeaderV6;
-
-    #[inline(always)]
-    fn header(source: &Ipv6, destination: &Ipv6, length: u16) -> HeaderV6 {
-        HeaderV6 {
-            version_class_flow: [0x6000_u16.to_be(), 0],
-            payload_length: length.to_be(),
-            next_header_hops: [Self::PROTOCOL, HOPS],
-            source: source.to_wire(),
-            destination: destination.to_wire(),
-        }
-    }
-
-    #[inline(always)]
-    fn pseudo_header(source: &Ipv6, destination: &Ipv6, length: u16) -> u64 {
-        Self::sum(source)
-            + Self::sum(destination)
-            + word(length.to_be_bytes())
-            + word([0, Self::PROTOCOL])
-    }
 }
