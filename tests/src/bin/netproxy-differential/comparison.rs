@@ -6,6 +6,7 @@ use std::{
 };
 
 use netproxy_lab::probe::Reply;
+use nix::libc;
 
 use crate::{
     case::Server,
@@ -99,6 +100,8 @@ pub(crate) enum Fate {
     Found,
     Refused,
     Silent,
+    /// The socket is no longer connected: somebody has ended it.
+    Ended,
     Failed,
 }
 
@@ -118,6 +121,7 @@ impl Fates {
                 (Reply::Answered { .. }, Some(_)) => Fate::Moved,
                 (Reply::Refused, _) => Fate::Refused,
                 (Reply::Silent, _) => Fate::Silent,
+                (Reply::Failed(error), _) if has_ended(error) => Fate::Ended,
                 (Reply::Failed(_), _) => Fate::Failed,
             };
             fates.0.entry(had).or_default().insert(fate);
@@ -137,6 +141,13 @@ impl fmt::Display for Fates {
         });
         formatter.write_str(&words.collect::<Vec<_>>().join(", "))
     }
+}
+
+/// Whether it is `ECONNABORTED`, or what a socket says that is not connected any more.
+fn has_ended(error: &str) -> bool {
+    [libc::ECONNABORTED, libc::EDESTADDRREQ]
+        .iter()
+        .any(|number| error.contains(&format!("(os error {number})")))
 }
 
 fn answerer(reply: &Reply) -> Option<Answerer> {
@@ -161,8 +172,14 @@ pub(crate) fn judge_fates(question: &Question, kube: &Fates, netproxy: &Fates) -
         let ends = netproxy
             .iter()
             .all(|fate| matches!(fate, Fate::Refused | Fate::Silent | Fate::Moved));
-        if question.serving == 0 && stays && ends {
+        let is_empty = question.serving == 0;
+        if is_empty && stays && ends {
             differences.insert(Difference::EmptyServiceEndsFlows);
+        } else if question.at_sockets
+            && *netproxy == [Fate::Ended].into()
+            && (is_empty || !kube.contains(&Fate::Stayed))
+        {
+            differences.insert(Difference::StaleSocketsEnd);
         } else {
             return Judgement::Divergent;
         }

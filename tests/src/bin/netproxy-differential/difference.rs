@@ -26,6 +26,8 @@ pub(crate) enum Difference {
     RemotePodIsOutside,
     /// UDP flows end with their frontend, and when no endpoint of it serves any more.
     EmptyServiceEndsFlows,
+    /// A UDP socket that is balanced ends when its endpoint serves no longer.
+    StaleSocketsEnd,
 }
 
 impl Difference {
@@ -43,6 +45,9 @@ impl Difference {
             Self::RemotePodIsOutside => {
                 "a pod is local by its device: kube-proxy goes by the cluster CIDR, takes pods of all \
                  nodes for local, and sends them to endpoints whose answers they cannot understand"
+            }
+            Self::StaleSocketsEnd => {
+                "the socket knows its endpoint, so it cannot be sent to another one without a word"
             }
             Self::EmptyServiceEndsFlows => {
                 "a flow to nobody helps nobody: kube-proxy ends those of empty services from 1.37 on (the \
@@ -114,9 +119,8 @@ impl Way {
             // A host knows its own address before there is a packet.
             Destination::NodePort(_) if vantage.is_host() => Self::Socket,
             _ if question.is_sticky => Self::Packet,
-            // Connected datagram sockets; and a VIP may have source ranges.
+            // It may have source ranges.
             Destination::Vip => Self::Either,
-            _ if means == Means::Udp => Self::Either,
             _ => Self::Socket,
         }
     }

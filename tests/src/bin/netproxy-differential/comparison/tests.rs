@@ -175,3 +175,26 @@ fn flows_of_a_service_without_a_serving_endpoint_may_end() {
         Judgement::Divergent
     );
 }
+
+#[test]
+fn a_balanced_socket_may_end_where_its_flow_may_not_stay() {
+    let aborted = Reply::Failed("Software caused connection abort (os error 103)".to_owned());
+    let fate = |after: Reply| fates(&[reply("a1")], &[after]);
+    let (stayed, moved, ended) = (fate(reply("a1")), fate(reply("b1")), fate(aborted));
+    let at_sockets = |serving| Question {
+        at_sockets: true,
+        serving,
+        ..question(false)
+    };
+    let meant = Judgement::Deliberate([Difference::StaleSocketsEnd].into());
+    assert_eq!(judge_fates(&at_sockets(1), &moved, &ended), meant);
+    assert_eq!(judge_fates(&at_sockets(0), &stayed, &ended), meant);
+    assert_eq!(
+        judge_fates(&at_sockets(1), &stayed, &ended),
+        Judgement::Divergent
+    );
+    assert_eq!(
+        judge_fates(&question(false), &moved, &ended),
+        Judgement::Divergent
+    );
+}
