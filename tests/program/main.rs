@@ -12,6 +12,7 @@
 
 mod adoption;
 mod affinity;
+mod budget;
 mod choice;
 mod collision;
 mod deadline;

@@ -5,6 +5,8 @@ mod command;
 mod demo;
 mod distribution;
 mod ebpf;
+mod emulated;
+mod kernel;
 mod linker;
 mod llvm;
 mod need;
@@ -54,6 +56,12 @@ enum Task {
     },
     /// Raise the demo: two nodes, pods and a client in network namespaces, and real traffic
     Demo(DemoArguments),
+    /// Run a command on Linux 6.1, in an emulated machine that sees the files of this one
+    Emulate {
+        /// The command, and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
     /// Run the tests, all tiers and the demo unless one tier is named
     Test {
         /// The one tier to run
@@ -97,6 +105,7 @@ fn run() -> Result<ExitCode> {
             binaries::build(&workspace, profile)?;
         }
         Task::Demo(arguments) => match demo::run(&workspace, &arguments)? {},
+        Task::Emulate { command } => return emulated::run(&workspace, &command),
         Task::Test { tier, differential } => {
             return test::run(&workspace, tier, &differential);
         }

@@ -131,6 +131,30 @@ pub(crate) const BUILD_AND_LAB: &[Need] = &[
     },
 ];
 
+/// For emulating a machine with the oldest kernel.
+pub(crate) const EMULATION: &[Need] = &[
+    Need {
+        purpose: "qemu, to emulate a machine with an older kernel",
+        packages: &["qemu-system-x86"],
+        probe: Probe::Command("qemu-system-x86_64"),
+    },
+    Need {
+        purpose: "a busybox that needs no libraries, for its RAM disk",
+        packages: &["busybox-static"],
+        probe: Probe::Found(|| std::path::Path::new("/bin/busybox").exists()),
+    },
+    Need {
+        purpose: "cpio, to pack its RAM disk",
+        packages: &["cpio"],
+        probe: Probe::Command("cpio"),
+    },
+    Need {
+        purpose: "modprobe and depmod, for its modules",
+        packages: &["kmod"],
+        probe: Probe::Command("depmod"),
+    },
+];
+
 /// For fetching Go where the machine has none that fits.
 pub(crate) const GO_FROM_PYPI: &[Need] = &[Need {
     purpose: "Python 3 with venv, to fetch Go 1.26 (or Go 1.26 itself)",

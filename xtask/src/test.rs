@@ -5,6 +5,7 @@
 //! runs no test at all counts as one failure.
 
 mod differential;
+mod kernel;
 mod tally;
 mod tier;
 
@@ -98,7 +99,7 @@ fn watch(
     let step = Step::new(
         format!("Tier {tier}"),
         log.clone(),
-        tier.command(workspace, options),
+        tier.command(workspace, options)?,
     );
     let status = step
         .stream(|line| *tally += tier.count(line))

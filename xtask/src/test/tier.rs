@@ -3,9 +3,11 @@
 use std::fmt;
 use std::process::Command;
 
+use anyhow::Result;
 use clap::ValueEnum;
 
 use super::differential::Differential;
+use super::kernel;
 use super::tally::Tally;
 use crate::demo;
 use crate::toolchain::host_cargo;
@@ -26,6 +28,8 @@ pub(crate) enum Tier {
     Lab,
     /// The lab against a real etcd and kube-apiserver
     ControlPlane,
+    /// The programs and a part of the lab on Linux 6.1, the oldest kernel, in an emulated machine
+    Kernel,
     /// netproxy beside kube-proxy on random clusters: the same probes must see the same
     Differential,
     /// The demo against a real kube-apiserver, as a user runs it
@@ -34,10 +38,11 @@ pub(crate) enum Tier {
 }
 
 impl Tier {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Unit,
         Self::Program,
         Self::Lab,
+        Self::Kernel,
         Self::ControlPlane,
         Self::Differential,
         Self::Demo,
@@ -54,7 +59,7 @@ impl Tier {
     }
 
     /// What runs the tier. Everything but the unit tests is built in release, as the binaries are.
-    pub(crate) fn command(self, workspace: &Workspace, options: &Differential) -> Command {
+    pub(crate) fn command(self, workspace: &Workspace, options: &Differential) -> Result<Command> {
         let arguments: &[&str] = match self {
             Self::Unit => &[
                 "--no-fail-fast",
@@ -91,12 +96,13 @@ impl Tier {
                 "--",
                 LABS,
             ],
-            Self::Differential => return options.command(workspace),
-            Self::Demo => return demo::command(workspace, &["--source", "kubernetes"]),
+            Self::Kernel => return kernel::command(workspace),
+            Self::Differential => return Ok(options.command(workspace)),
+            Self::Demo => return Ok(demo::command(workspace, &["--source", "kubernetes"])),
         };
         let mut command = host_cargo(workspace);
         command.arg("test").args(arguments);
-        command
+        Ok(command)
     }
 
     /// The tests that a line of the tier's output reports.
@@ -114,6 +120,7 @@ impl fmt::Display for Tier {
             Self::Unit => "unit",
             Self::Program => "program",
             Self::Lab => "lab",
+            Self::Kernel => "kernel",
             Self::ControlPlane => "control-plane",
             Self::Differential => "differential",
             Self::Demo => "demo",
