@@ -195,8 +195,8 @@ impl fmt::Debug for Programs {
 }
 
 impl Programs {
-    /// The program of this name for devices, verified and loaded. Verification takes a good part of
-    /// a second, so a program that no device needs is not loaded.
+    /// The program of this name for devices, verified and loaded. Verification takes tens of
+    /// milliseconds, so a program that no device needs is not loaded.
     pub(super) fn get(&mut self, name: &str) -> Result<&mut SchedClassifier, DatapathError> {
         let program: &mut SchedClassifier = self.find(name)?;
         if program.fd().is_err() {
