@@ -17,7 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info};
@@ -110,10 +110,6 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     let source = source.run(interest, sender, source_health, stop.clone());
     let source = tokio::spawn(source);
     let terminator = stale_sockets::terminator(datapath.sockets.as_mut()).await;
-    let terminates_tcp = datapath
-        .sockets
-        .as_ref()
-        .is_some_and(|sockets| sockets.termination.tcp);
     let datapath = Datapath::open(&datapath, settings.local_pods.clients())?;
     let sweeps = terminator.zip(datapath.stale_sockets());
     let sweeps =
@@ -129,7 +125,6 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         health,
         has_started: false,
         sweeps,
-        terminates_tcp,
         refused: BTreeSet::new(),
         retry: RETRY.0,
     };
@@ -167,6 +162,14 @@ async fn changed<T>(
     }
 }
 
+/// Waits until then; for ever where there is nothing to wait for.
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Agent {
     store: Store,
     datapath: Datapath,
@@ -182,8 +185,6 @@ struct Agent {
     has_started: bool,
     /// Where sockets are ended when their endpoint is gone.
     sweeps: Option<Sweeps>,
-    /// Whether connections of TCP are among them.
-    terminates_tcp: bool,
     /// Services that the kernel refused.
     refused: BTreeSet<ObjectName>,
     /// How long to wait before they are tried again.
@@ -209,12 +210,6 @@ impl Agent {
         self.look_at_network();
         info!("agent running; waiting for the complete lists of services, endpoints and this node");
         loop {
-            let is_due = async {
-                match retry_at {
-                    Some(at) => sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -248,7 +243,7 @@ impl Agent {
                 }
                 _ = expiry.tick() => self.expire_flows(),
                 _ = comparison.tick() => self.compare(),
-                () = is_due => {
+                () = due(retry_at) => {
                     self.apply(BTreeSet::new());
                 }
             }

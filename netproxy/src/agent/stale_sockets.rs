@@ -3,21 +3,22 @@
 //! One task does one sweep at a time: the kernel finds them, the agent decides which are to be ended,
 //! and the terminator ends those.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use netproxy_common::StaleSocket;
 use netproxy_common::protocol::UDP;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use super::Agent;
+use super::{Agent, due};
 use crate::causes::with_causes;
-use crate::datapath::{SocketOptions, StaleSockets, endpoint_of};
+use crate::datapath::{Applied, SocketOptions, StaleSockets, endpoint_of};
 use crate::settings::Termination;
 use crate::terminate::{Doomed, Fate, Terminator, TerminatorError};
 
@@ -55,6 +56,7 @@ pub(super) struct Sweep {
 
 /// The agent's end of the task.
 pub(super) struct Sweeps {
+    termination: Termination,
     wanted: Arc<Notify>,
     found: mpsc::Receiver<Sweep>,
 }
@@ -69,6 +71,7 @@ impl Sweeps {
     ) -> Self {
         let (sender, found) = mpsc::channel(1);
         let wanted = Arc::new(Notify::new());
+        let termination = stale_sockets.termination();
         let task = Task {
             wanted: wanted.clone(),
             stale_sockets,
@@ -83,7 +86,17 @@ impl Sweeps {
                 () = task.run() => {}
             }
         });
-        Self { wanted, found }
+        Self {
+            termination,
+            wanted,
+            found,
+        }
+    }
+
+    /// Whether sockets may have become stale by what was applied.
+    pub(super) fn concern(&self, applied: &Applied) -> bool {
+        let has_changed = applied.written + applied.removed > 0;
+        (self.termination.udp && applied.udp) || (self.termination.tcp && has_changed)
     }
 
     /// Has a sweep made soon.
@@ -107,29 +120,35 @@ impl Agent {
     /// Decides which sockets are to be ended: datagrams go into the void once their endpoint does not
     /// serve, but a connection may outlive that, as long as the endpoint is there.
     pub(super) fn judge(&self, sweep: Sweep) {
-        let doomed = sweep
-            .stale
-            .iter()
-            .filter(|socket| socket.connection.protocol == UDP || self.is_endpoint_gone(socket))
-            .map(|socket| Doomed {
-                netns: socket.connection.netns,
-                cookie: socket.cookie,
-                protocol: socket.connection.protocol,
-                endpoint: endpoint_of(&socket.connection.pair),
-            })
-            .collect();
+        // Many sockets, few endpoints.
+        let mut gone = FxHashMap::default();
+        let mut doomed = Vec::with_capacity(sweep.stale.len());
+        for StaleSocket { connection, cookie } in sweep.stale {
+            let endpoint = endpoint_of(&connection.pair);
+            let service = connection.pair.service;
+            let is_doomed = connection.protocol == UDP
+                || *gone
+                    .entry((service, endpoint.ip()))
+                    .or_insert_with(|| self.is_endpoint_gone(service, endpoint.ip()));
+            if is_doomed {
+                doomed.push(Doomed {
+                    netns: connection.netns,
+                    cookie,
+                    protocol: connection.protocol,
+                    endpoint,
+                });
+            }
+        }
         // The task ends with the agent.
         let _ = sweep.doomed.send(doomed);
     }
 
-    /// Whether no slice of the service that the socket asked for lists its endpoint, in whatever
+    /// Whether no slice of the service that has a port of this id lists the address, in whatever
     /// condition.
-    fn is_endpoint_gone(&self, socket: &StaleSocket) -> bool {
-        let pair = &socket.connection.pair;
-        let Some(service) = self.datapath.service_name(pair.service) else {
+    fn is_endpoint_gone(&self, service: u32, address: IpAddr) -> bool {
+        let Some(service) = self.datapath.service_name(service) else {
             return false;
         };
-        let address = endpoint_of(pair).ip();
         let mut slices = self.store.slices(service);
         self.store.service(service).is_some()
             && !slices.any(|slice| {
@@ -157,12 +176,7 @@ impl Task {
         loop {
             let is_first = tokio::select! {
                 () = self.wanted.notified() => true,
-                () = async {
-                    match again_at {
-                        Some(at) => sleep_until(at).await,
-                        None => std::future::pending().await,
-                    }
-                } => false,
+                () = due(again_at) => false,
             };
             again_at = is_first.then(|| Instant::now() + SECOND_LOOK);
             if let Err(error) = self.sweep().await {

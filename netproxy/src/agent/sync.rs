@@ -75,11 +75,10 @@ impl Agent {
         let checks = checks.map(|name| (name.clone(), self.store.health_check(name)));
         self.health.set_checks(checks);
         // Also after a refusal: of most services the new state is in force.
-        let is_of_interest = |applied: &Applied| {
-            applied.udp || (self.terminates_tcp && applied.written + applied.removed > 0)
-        };
         if let Some(sweeps) = &self.sweeps
-            && outcome.as_ref().map_or(true, is_of_interest)
+            && outcome
+                .as_ref()
+                .map_or(true, |applied| sweeps.concern(applied))
         {
             sweeps.request();
         }

@@ -72,7 +72,7 @@ pub(super) fn attach(
     ))?;
     // What the kernel refuses is to be known before anything changes.
     let stale_sockets = if wanted.termination.is_wanted() {
-        Some(StaleSockets::open(programs, pins)?)
+        Some(StaleSockets::open(programs, pins, wanted.termination)?)
     } else {
         None
     };

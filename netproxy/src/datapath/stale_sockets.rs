@@ -16,6 +16,7 @@ use super::load::Programs;
 use super::syscall::{bpf, number};
 use super::{DatapathError, Pins};
 use crate::causes::with_causes;
+use crate::settings::Termination;
 
 /// The program, and the map that it walks.
 const PROGRAM: &str = "stale_sockets";
@@ -51,10 +52,16 @@ struct Walk {
 #[derive(Clone, Debug)]
 pub struct StaleSockets {
     link: Arc<OwnedFd>,
+    termination: Termination,
 }
 
 impl StaleSockets {
-    pub(super) fn open(programs: &mut Programs, pins: &Pins) -> Result<Self, DatapathError> {
+    /// Of those kinds that the programs were loaded for.
+    pub(super) fn open(
+        programs: &mut Programs,
+        pins: &Pins,
+        termination: Termination,
+    ) -> Result<Self, DatapathError> {
         let failed = |reason: String| DatapathError::Load {
             what: "iterator",
             name: PROGRAM.to_owned(),
@@ -69,7 +76,14 @@ impl StaleSockets {
             link(program.as_fd(), map.fd().as_fd()).map_err(|error| failed(with_causes(&error)))?;
         Ok(Self {
             link: Arc::new(link),
+            termination,
         })
+    }
+
+    /// Of which kinds they are.
+    #[must_use]
+    pub const fn termination(&self) -> Termination {
+        self.termination
     }
 
     /// Those there are at this moment. It visits every socket that was ever translated and is open:
