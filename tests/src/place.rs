@@ -39,9 +39,12 @@ impl Site {
         let namespace = Namespace::create(&journal.run_dir().add(kind, name, addresses)?)?;
         cgroup::create(&cgroup)?;
         // IPv4 settings come from the machine's own namespace; and addresses must be usable at once,
-        // without waiting for duplicates to object.
+        // without waiting for duplicates to object. Whom the kernel has just sent a redirect it sends no
+        // error for a second (ip_rt_send_redirect, inet_peer_xrlim_allow): tests are faster.
         namespace.set(&[
             ("ipv4/ip_forward", "0"),
+            ("ipv4/icmp_ratelimit", "0"),
+            ("ipv6/icmp/ratelimit", "0"),
             ("ipv4/conf/all/rp_filter", "0"),
             ("ipv4/conf/default/rp_filter", "0"),
             ("ipv6/conf/all/accept_dad", "0"),
