@@ -2,8 +2,6 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{Ipv4, Ipv6};
-
 /// Value of `DEVICES`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -17,14 +15,9 @@ pub struct Device {
     pub mac: [u8; 6],
     /// Ifindex of the bridge that this device is a port of; zero: none.
     pub master: u32,
-    /// The address the kernel would use as source here, where `bpf_fib_lookup` cannot tell
-    /// (`BPF_FIB_LOOKUP_SRC` needs 6.7); unspecified: the device has none, the node's is used.
-    pub source_v4: Ipv4,
-    /// As `source_v4`.
-    pub source_v6: Ipv6,
 }
 
-const _: () = assert!(size_of::<Device>() == 32);
+const _: () = assert!(size_of::<Device>() == 12);
 
 #[cfg(feature = "user")]
 // SAFETY: `bytemuck::Pod` is derived, hence any bit pattern is valid and there is no padding.

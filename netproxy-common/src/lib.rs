@@ -21,6 +21,7 @@ pub mod name;
 pub mod network;
 pub mod service;
 pub mod socket;
+pub mod source;
 pub mod source_range;
 
 pub use address::{AddressFlags, Be16, Ipv4, Ipv6};
@@ -33,6 +34,7 @@ pub use name::Name;
 pub use network::{LocalClients, Network};
 pub use service::{Endpoint, EndpointFlags, Range, RangeFlags, Service, Verdict, Window};
 pub use socket::{CGROUP_LEVELS, Connection, Pair, SocketScope, StaleSocket, Talk};
+pub use source::Source;
 pub use source_range::SourceRange;
 
 /// Version of the map layouts; part of the pin path (`/sys/fs/bpf/netproxy/v1/`).

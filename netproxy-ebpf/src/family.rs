@@ -1,7 +1,7 @@
 //! What differs between IPv4 and IPv6: addresses, maps, checksums.
 
 use netproxy_common::address::Address;
-use netproxy_common::{Device, Ipv4, Ipv6};
+use netproxy_common::{Ipv4, Ipv6, Source};
 
 use crate::config;
 use crate::maps::{
@@ -37,8 +37,8 @@ pub(crate) trait Family: 'static {
     fn affinity() -> &'static Affinities<Self::Address>;
     fn openings() -> &'static Openings<Self::Address>;
 
-    /// The source the kernel would use on `device`.
-    fn source_of(device: &Device) -> Self::Address;
+    /// Its address of the two.
+    fn address_of(source: &Source) -> Self::Address;
     /// Further flags for `bpf_l4_csum_replace` when addresses change.
     fn checksum_flags() -> u64;
     /// Sum of the address's 32-bit words as they stand in memory.
@@ -105,8 +105,8 @@ impl Family for V4 {
         affinity: Affinities => AFFINITY_V4, openings: Openings => OPENINGS_V4);
 
     #[inline(always)]
-    fn source_of(device: &Device) -> Ipv4 {
-        device.source_v4
+    fn address_of(source: &Source) -> Ipv4 {
+        source.v4
     }
 
     #[inline(always)]
@@ -151,8 +151,8 @@ impl Family for V6 {
         affinity: Affinities => AFFINITY_V6, openings: Openings => OPENINGS_V6);
 
     #[inline(always)]
-    fn source_of(device: &Device) -> Ipv6 {
-        device.source_v6
+    fn address_of(source: &Source) -> Ipv6 {
+        source.v6
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@ use aya_ebpf::macros::btf_map;
 use netproxy_common::network::NETWORKS;
 use netproxy_common::{
     AddressFlags, Affinity, AffinityKey, Connection, Device, Endpoint, Flow, FlowKey, Frontend,
-    FrontendKey, Ipv4, Ipv6, Name, Network, Range, Service, SourceRange, Talk,
+    FrontendKey, Ipv4, Ipv6, Name, Network, Range, Service, Source, SourceRange, Talk,
 };
 
 use crate::service::Snapshot;
@@ -148,6 +148,10 @@ pub(crate) static SOCKET_CLIENTS: HashMap<u64, u32, 16_384, GROWING> = HashMap::
 /// Devices that carry pods or the outside, by ifindex.
 #[btf_map]
 pub(crate) static DEVICES: HashMap<u32, Device, 16_384, GROWING> = HashMap::new();
+
+/// Which address the kernel would send from, by the device that a packet leaves by.
+#[btf_map]
+pub(crate) static SOURCES: HashMap<u32, Source, 16_384, GROWING> = HashMap::new();
 
 /// Reasons and events, by `Counter`.
 #[btf_map]

@@ -9,10 +9,12 @@ use aya_ebpf::bindings::{
 use aya_ebpf::helpers::{bpf_fib_lookup as fib_lookup, bpf_redirect_neigh};
 use netproxy_common::Counter;
 use netproxy_common::address::Address as _;
+use netproxy_common::source::ANY_DEVICE;
 
+use crate::config;
 use crate::family::Family;
+use crate::maps::SOURCES;
 use crate::packet::Packet;
-use crate::{config, device};
 
 /// The way to a destination.
 pub(crate) struct Route<F: Family> {
@@ -98,14 +100,21 @@ fn look_up<F: Family, P: Packet>(
         // SAFETY: every bit pattern is an address.
         F::from_words(unsafe { request.__bindgen_anon_3.ipv6_src })
     } else {
-        device::find(request.ifindex)
-            .map_or(F::Address::UNSPECIFIED, |device| F::source_of(&device))
+        source_on::<F>(request.ifindex)
     };
     route.ifindex = request.ifindex;
     // SAFETY: every bit pattern is an address.
     route.next_hop = unsafe { request.__bindgen_anon_4.ipv6_dst };
     route.next_hop_af = request.family;
     Ok(())
+}
+
+/// The address to send from on this device; unspecified: there is none of this family.
+#[inline(always)]
+fn source_on<F: Family>(ifindex: u32) -> F::Address {
+    // SAFETY: the entry is copied at once; user space replaces entries, it does not change them.
+    let source = unsafe { SOURCES.get(&ifindex).or_else(|| SOURCES.get(&ANY_DEVICE)) };
+    source.map_or(F::Address::UNSPECIFIED, F::address_of)
 }
 
 /// Makes `room` all zeros, word for word: `mem::zeroed` becomes a call of a `memset` that the

@@ -28,15 +28,16 @@ mod services;
 mod socket_clients;
 mod sockets;
 mod source_ranges;
+mod sources;
 mod stale_sockets;
 mod syscall;
 mod view;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use netproxy_common::LocalClients;
+use netproxy_common::{LocalClients, Source};
 
 pub use self::attach::AttachMode;
 pub use self::counters::Counters;
@@ -58,6 +59,7 @@ use self::frontends::Frontends;
 use self::networks::Networks;
 use self::services::{Put, Services};
 use self::socket_clients::SocketClients;
+use self::sources::Sources;
 use crate::model::{ObjectName, Protocol};
 use crate::node::Attachment;
 use crate::plan::WantedPort;
@@ -101,6 +103,7 @@ pub struct Datapath {
     service_cidrs: Networks,
     pod_cidrs: Networks,
     socket_clients: SocketClients,
+    sources: Sources,
     devices: Devices,
     flows: FlowTable,
 }
@@ -121,6 +124,7 @@ impl Datapath {
         let service_cidrs = Networks::adopt(&mut loaded, ["SERVICE_CIDRS_V4", "SERVICE_CIDRS_V6"])?;
         let pod_cidrs = Networks::adopt(&mut loaded, ["POD_CIDRS_V4", "POD_CIDRS_V6"])?;
         let has_opt_out = options.sockets.as_ref().is_some_and(|it| it.has_opt_out);
+        let sources = Sources::adopt(&mut loaded)?;
         let mut socket_clients = SocketClients::adopt(&mut loaded)?;
         if !has_opt_out {
             // Nobody follows them: they would be out of date when somebody asks for them again.
@@ -139,6 +143,7 @@ impl Datapath {
             service_cidrs,
             pod_cidrs,
             socket_clients,
+            sources,
             devices,
             flows,
         })
@@ -251,6 +256,11 @@ impl Datapath {
     /// Makes these the cgroups of the pods that are balanced at the socket, where pods may opt out.
     pub fn set_socket_clients(&mut self, wanted: &BTreeSet<u64>) -> Result<(), DatapathError> {
         self.socket_clients.set(wanted)
+    }
+
+    /// Makes these the addresses that this node sends from, by ifindex.
+    pub fn set_sources(&mut self, wanted: &BTreeMap<u32, Source>) -> Result<(), DatapathError> {
+        self.sources.set(wanted)
     }
 
     /// Attaches to these devices, and lets go of all others.

@@ -16,6 +16,7 @@ mod pattern;
 mod pod_cgroups;
 mod route;
 mod socket_option;
+mod source;
 mod watch;
 
 pub use address::{LinkAddress, Scope};
@@ -26,4 +27,5 @@ pub use network::NodeNetwork;
 pub use pattern::DevicePatterns;
 pub use pod_cgroups::{PodCgroups, watch_pod_cgroups};
 pub use socket_option::socket_option;
+pub use source::sources;
 pub use watch::watch;

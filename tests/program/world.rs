@@ -14,7 +14,7 @@ mod service;
 mod topology;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aya::maps::{HashMap, Map, MapData};
@@ -133,6 +133,7 @@ impl World {
             .collect();
         let node_ports = Flavour::ALL.iter().map(|flavour| flavour.node()).collect();
         datapath.set_node_addresses(&own, &node_ports)?;
+        datapath.set_sources(&topology::sources())?;
         datapath.set_devices(&DEVICES.map(|device| attachment(&device)))?;
         self.datapath = Some(datapath);
         for device in DEVICES {
@@ -249,8 +250,6 @@ fn attachment(device: &DeviceSpec) -> Attachment {
             [0; 6]
         },
         master: device.master.map_or(0, ifindex),
-        source_v4: Ipv4Addr::new(192, 0, 2, 1),
-        source_v6: Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1),
         is_local_pods: device.is_marked,
     }
 }

@@ -15,6 +15,13 @@ impl Agent {
     /// comparison.
     pub(super) fn look_at_network(&mut self) {
         let node_ips = node_ips(&self.settings.node_ips, self.store.node());
+        // What the devices' programs read, before these are there.
+        if let Err(error) = self
+            .datapath
+            .set_sources(&node::sources(&self.network, &node_ips))
+        {
+            error!(%error, "packets whose source is translated may be dropped");
+        }
         let devices = node::attachments(
             &self.network,
             &self.patterns,

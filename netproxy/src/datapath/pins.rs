@@ -7,7 +7,8 @@ use aya::maps::lpm_trie::Key as LpmKey;
 use aya::maps::{MapError, MapInfo, MapType};
 use netproxy_common::{
     AddressFlags, Affinity, AffinityKey, Connection, Device, Endpoint, Flow, FlowKey, Frontend,
-    FrontendKey, Ipv4, Ipv6, Name, Network, Range, SCHEMA_VERSION, Service, SourceRange, Talk,
+    FrontendKey, Ipv4, Ipv6, Name, Network, Range, SCHEMA_VERSION, Service, Source, SourceRange,
+    Talk,
 };
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use tracing::warn;
@@ -66,6 +67,7 @@ const SHAPES: &[Shape] = &[
     shape::<i32, Talk>("TALKS", MapType::SkStorage),
     shape::<u64, u32>("SOCKET_CLIENTS", MapType::Hash),
     shape::<u32, Device>("DEVICES", MapType::Hash),
+    shape::<u32, Source>("SOURCES", MapType::Hash),
     shape::<u32, u64>("COUNTERS", MapType::PerCpuArray),
     shape::<u32, Name>("NAMES", MapType::Hash),
 ];

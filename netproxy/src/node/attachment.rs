@@ -4,9 +4,9 @@
 //! crossing two is harmless, since the programs are idempotent. What is not known to lead to a pod
 //! leads outside: a wrong "outside" only translates, a wrong "pod" breaks connections.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-use netproxy_common::{Device, DeviceFlags, DeviceKind, Ipv4, Ipv6};
+use netproxy_common::{Device, DeviceFlags, DeviceKind};
 
 use super::{DevicePatterns, Link, LinkKind, LinkLayer, NodeNetwork};
 use crate::settings::LocalPods;
@@ -30,11 +30,6 @@ pub struct Attachment {
     pub mac: [u8; 6],
     /// Ifindex of the bridge it is a port of; zero: none.
     pub master: u32,
-    /// What the kernel would use as source here; unspecified: neither the device nor the node has
-    /// an address of the family.
-    pub source_v4: Ipv4Addr,
-    /// As `source_v4`.
-    pub source_v6: Ipv6Addr,
     /// Whether [`LocalPods`] names it: what comes in here is a pod of this node.
     pub is_local_pods: bool,
 }
@@ -52,8 +47,6 @@ impl Attachment {
             },
             mac: self.mac,
             master: self.master,
-            source_v4: Ipv4::new(self.source_v4.octets()),
-            source_v6: Ipv6::new(self.source_v6.octets()),
         }
     }
 }
@@ -119,11 +112,6 @@ fn attachment(link: &Link, network: &NodeNetwork, node_addresses: &[IpAddr]) -> 
     let bridge = bridge_of(link, network);
     let host_side = bridge.unwrap_or(link);
     let has_link_layer = link.layer == LinkLayer::Ethernet;
-    let sources = || {
-        network
-            .sources_of(host_side.ifindex)
-            .chain(node_addresses.iter().copied())
-    };
     Attachment {
         ifindex: link.ifindex,
         name: link.name.clone(),
@@ -131,8 +119,6 @@ fn attachment(link: &Link, network: &NodeNetwork, node_addresses: &[IpAddr]) -> 
         has_link_layer,
         mac: host_side.mac.filter(|_| has_link_layer).unwrap_or_default(),
         master: bridge.map_or(0, |bridge| bridge.ifindex),
-        source_v4: sources().find_map(as_v4).unwrap_or(Ipv4Addr::UNSPECIFIED),
-        source_v6: sources().find_map(as_v6).unwrap_or(Ipv6Addr::UNSPECIFIED),
         is_local_pods: false,
     }
 }
@@ -190,19 +176,5 @@ fn device_kind(link: &Link, network: &NodeNetwork, node_addresses: &[IpAddr]) ->
         DeviceKind::Pod
     } else {
         DeviceKind::Outside
-    }
-}
-
-fn as_v4(address: IpAddr) -> Option<Ipv4Addr> {
-    match address {
-        IpAddr::V4(v4) => Some(v4),
-        IpAddr::V6(_) => None,
-    }
-}
-
-fn as_v6(address: IpAddr) -> Option<Ipv6Addr> {
-    match address {
-        IpAddr::V4(_) => None,
-        IpAddr::V6(v6) => Some(v6),
     }
 }

@@ -1,6 +1,5 @@
 //! A node for one test: namespaces, a BPF file system, a device, and the binary run on it.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -173,8 +172,6 @@ pub(crate) fn uplink() -> Attachment {
         has_link_layer: true,
         mac: [2; 6],
         master: 0,
-        source_v4: Ipv4Addr::UNSPECIFIED,
-        source_v6: Ipv6Addr::UNSPECIFIED,
         is_local_pods: false,
     }
 }

@@ -7,10 +7,15 @@
 //! | `pod3` | a pod behind the bridge `br0` |
 //! | `tun0` | the outside, without a link layer |
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use aya::util::KernelVersion;
 use netproxy::model::{Family, Protocol};
+use netproxy_common::source::ANY_DEVICE;
+use netproxy_common::{Ipv4, Ipv6, Source};
 
+use super::ifindex;
 use super::namespace::{ip, sysctl};
 
 /// Hardware addresses: of the node's end of every device, and of whoever is on the other end.
@@ -87,12 +92,14 @@ impl Flavour {
         self.address("10.244.3.1", "fd00:244:3::1")
     }
 
-    /// The source that the kernel uses towards pods that it reaches without a bridge: the first
-    /// device's, and by RFC 6724 the address most like the pod's.
+    /// The source towards pods that are reached without a bridge. The kernel uses the first device's, and
+    /// by RFC 6724 the address most like the pod's; where it does not tell (before Linux 6.7), the node's
+    /// is used.
     pub(crate) fn source_towards_pods(self) -> IpAddr {
+        let tells = KernelVersion::current().unwrap() >= KernelVersion::new(6, 7, 0);
         match self.family {
-            Family::V4 => self.node(),
-            Family::V6 => self.bridge(),
+            Family::V6 if tells => self.bridge(),
+            Family::V4 | Family::V6 => self.node(),
         }
     }
 
@@ -196,6 +203,27 @@ pub(crate) const DEVICES: [DeviceSpec; 5] = [
         ..device("tun0", false)
     },
 ];
+
+/// What the node sends from, by the device.
+pub(crate) fn sources() -> BTreeMap<u32, Source> {
+    let source = |v4: [u8; 4], v6: Ipv6Addr| Source {
+        v4: Ipv4::new(v4),
+        v6: Ipv6::new(v6.octets()),
+    };
+    let node = source(
+        [192, 0, 2, 1],
+        Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1),
+    );
+    let bridge = source(
+        [10, 244, 3, 1],
+        Ipv6Addr::new(0xfd00, 0x244, 3, 0, 0, 0, 0, 1),
+    );
+    BTreeMap::from([
+        (ANY_DEVICE, node),
+        (ifindex("eth0"), node),
+        (ifindex("br0"), bridge),
+    ])
+}
 
 const fn device(name: &'static str, is_pod: bool) -> DeviceSpec {
     DeviceSpec {

@@ -109,12 +109,10 @@ fn pods_on_a_bridge_are_hooked_at_its_ports_and_addressed_by_its_mac() {
     let port = &attached[1];
     assert_eq!(port.master, 3);
     assert_eq!(port.mac, [2, 0, 0, 0, 0, 3]);
-    assert_eq!(port.source_v4, Ipv4Addr::new(10, 244, 1, 1));
-    assert_eq!(port.source_v6, NODE_V6.parse::<Ipv6Addr>().unwrap());
 }
 
 #[test]
-fn point_to_point_pods_without_addresses_use_the_nodes() {
+fn point_to_point_pods_need_no_bridge() {
     let mut network = Network::new();
     network.link(2, "ens5", LinkKind::Physical);
     network.uplink(2);
@@ -128,8 +126,6 @@ fn point_to_point_pods_without_addresses_use_the_nodes() {
         ("cali123", DeviceKind::Pod, 0)
     );
     assert_eq!(pod.mac, [2, 0, 0, 0, 0, 3]);
-    assert_eq!(pod.source_v4, NODE_V4.parse::<Ipv4Addr>().unwrap());
-    assert_eq!(pod.source_v6, NODE_V6.parse::<Ipv6Addr>().unwrap());
 }
 
 #[test]
@@ -185,7 +181,6 @@ fn overlays_and_tunnels_lead_outside_with_or_without_a_link_layer() {
         [true, true, false, false, false]
     );
     assert_eq!(attached[2].mac, [0; 6]);
-    assert_eq!(attached[0].source_v4, Ipv4Addr::new(10, 244, 1, 0));
 }
 
 #[test]
@@ -243,11 +238,6 @@ fn on_a_bridge_that_has_the_nodes_address_the_nic_leads_outside_and_the_taps_to_
             .iter()
             .all(|port| port.master == 2 && port.mac == [2, 0, 0, 0, 0, 2])
     );
-    assert!(
-        attached
-            .iter()
-            .all(|port| port.source_v4.to_string() == NODE_V4)
-    );
 }
 
 #[test]
@@ -303,36 +293,6 @@ fn netkit_leads_to_a_pod_and_stacked_devices_lead_outside() {
 }
 
 #[test]
-fn a_source_is_the_first_global_address_that_the_kernel_would_prefer() {
-    let mut network = Network::new();
-    network.link(2, "eth0", LinkKind::Physical);
-    network.address(2, "169.254.7.7").scope = Scope::Link;
-    network.address(2, "203.0.113.1").is_preferred = false;
-    network.address(2, "203.0.113.2");
-    network.address(2, "203.0.113.3");
-
-    let attached = network.attached();
-
-    assert_eq!(attached[0].source_v4, Ipv4Addr::new(203, 0, 113, 2));
-}
-
-#[test]
-fn without_any_address_of_the_family_the_source_is_unspecified() {
-    let mut network = Network::new();
-    network.link(2, "eth0", LinkKind::Physical);
-
-    let attached = attachments(
-        &network.0,
-        &DevicePatterns::default(),
-        &[],
-        &LocalPods::Device,
-    );
-
-    assert_eq!(attached[0].source_v4, Ipv4Addr::UNSPECIFIED);
-    assert_eq!(attached[0].source_v6, Ipv6Addr::UNSPECIFIED);
-}
-
-#[test]
 fn patterns_choose_among_carriers_and_exclusion_wins() {
     let mut network = Network::new();
     for (ifindex, name) in [(2, "eth0"), (3, "eth1"), (4, "eth10"), (5, "wlan0")] {
@@ -363,7 +323,6 @@ fn the_programs_are_told_what_was_decided() {
 
     assert_eq!(device.kind, DeviceKind::Pod as u8);
     assert_eq!((device.master, device.mac), (3, [2, 0, 0, 0, 0, 3]));
-    assert_eq!(device.source_v4, Ipv4::new([10, 244, 1, 1]));
 }
 
 #[test]
