@@ -17,6 +17,12 @@ macro_rules! counters {
                 match self { $(Self::$name => $text),+ }
             }
 
+            /// What it means, in a sentence or two.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+)),+ }
+            }
+
             /// Whether the packet was dropped for this reason.
             #[must_use]
             pub const fn is_drop(self) -> bool {

@@ -88,14 +88,24 @@ impl Verdict {
             || self.too_big_for() != 0
     }
 
+    /// The `Counter` of a drop.
+    #[inline(always)]
+    pub(crate) fn reason(self) -> Option<u32> {
+        if self.0.get() & DROP == 0 {
+            None
+        } else if self.too_big_for() != 0 {
+            Some(Counter::PacketTooBig as u32)
+        } else {
+            Some(self.0.get() >> 16)
+        }
+    }
+
     /// Counts the reason of a drop.
     #[inline(always)]
     pub(crate) fn count(self) {
-        count_index(if self.too_big_for() != 0 {
-            Counter::PacketTooBig as u32
-        } else {
-            self.0.get() >> 16
-        });
+        if let Some(reason) = self.reason() {
+            count_index(reason);
+        }
     }
 
     /// Its three cases apart: the program's return code, given the hook's code for each.

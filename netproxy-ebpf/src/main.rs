@@ -13,6 +13,7 @@ mod clock;
 mod config;
 mod count;
 mod device;
+mod drops;
 mod family;
 mod flow;
 mod hooks;

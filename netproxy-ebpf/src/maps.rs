@@ -5,8 +5,8 @@ use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkSto
 use aya_ebpf::macros::btf_map;
 use netproxy_common::network::NETWORKS;
 use netproxy_common::{
-    AddressFlags, Affinity, AffinityKey, Connection, Device, Endpoint, Flow, FlowKey, Frontend,
-    FrontendKey, Ipv4, Ipv6, Name, Network, Range, Service, Source, SourceRange, Talk,
+    AddressFlags, Affinity, AffinityKey, Connection, Device, DropKey, Endpoint, Flow, FlowKey,
+    Frontend, FrontendKey, Ipv4, Ipv6, Name, Network, Range, Service, Source, SourceRange, Talk,
 };
 
 use crate::service::Snapshot;
@@ -152,6 +152,10 @@ pub(crate) static DEVICES: HashMap<u32, Device, 16_384, GROWING> = HashMap::new(
 /// Which address the kernel would send from, by the device that a packet leaves by.
 #[btf_map]
 pub(crate) static SOURCES: HashMap<u32, Source, 16_384, GROWING> = HashMap::new();
+
+/// Whose packets were dropped, and why. Of the least common drops the counts may be forgotten.
+#[btf_map]
+pub(crate) static DROPS: LruHashMap<DropKey, u64, 16_384> = LruHashMap::new();
 
 /// Reasons and events, by `Counter`.
 #[btf_map]

@@ -8,6 +8,7 @@ mod check;
 mod cleanup;
 mod clients;
 mod counters;
+mod drops;
 mod endpoints;
 pub(crate) mod error;
 mod flows;
@@ -35,6 +36,7 @@ Examples:
   netproxy services                   every service port that this node serves
   netproxy endpoints default/web      who answers for it, and to whom
   netproxy flows --client 10.0.0.7    what a client is connected to
+  netproxy drops                      who was not served, and why
   netproxy services -o json | jq '.[] | select(.endpoints.total == 0) | .name'
 
 `netproxy COMMAND --help` tells more, with examples.";
@@ -76,6 +78,8 @@ enum Command {
     Endpoints(endpoints::EndpointsArgs),
     /// List the flows that are being translated
     Flows(flows::FlowsArgs),
+    /// List what was not served, and why, by service
+    Drops(drops::DropsArgs),
     /// Show what the programs have counted
     Counters(counters::CountersArgs),
     /// Tell what stands in netproxy's way on this node
@@ -115,6 +119,7 @@ impl Cli {
             Command::Services(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Endpoints(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Flows(args) => args.run(&View::open(&pins)?, &mut list)?,
+            Command::Drops(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Counters(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Check(args) => code = args.run(&bpffs, &mut list)?,
             Command::Cleanup(args) => args.run(&pins, &mut list)?,

@@ -9,6 +9,7 @@ mod addresses;
 mod attach;
 mod batch;
 mod counters;
+mod drops;
 mod encode;
 mod entry;
 mod error;
@@ -277,7 +278,7 @@ impl Datapath {
     pub fn expire_flows(&mut self) -> Result<usize, DatapathError> {
         let mut in_use = InUse::default();
         let expired = self.flows.expire(&mut in_use)?;
-        self.services.forget_ids_but(&in_use.services);
+        self.services.forget_ids_but(&in_use.services)?;
         if self.addresses.linger() {
             self.addresses.forget_but(&in_use.frontends)?;
         }

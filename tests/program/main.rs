@@ -16,6 +16,7 @@ mod budget;
 mod choice;
 mod collision;
 mod deadline;
+mod drops;
 mod edge;
 mod flow_life;
 mod headers;

@@ -10,7 +10,7 @@ use crate::icmp::about::About;
 use crate::icmp::{self, Icmp};
 use crate::packet::{Headers, Packet as _, Skb};
 use crate::separate::separate_packet;
-use crate::{flow, service};
+use crate::{drops, flow, service};
 
 #[inline(always)]
 pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
@@ -102,5 +102,5 @@ fn translated<F: Icmp, const L2: usize>(
         | (Some(FlowKind::Whole), _)
         | (None, _) => Ok(Verdict::PASS),
     };
-    outcome.into()
+    drops::of_service(flow.service, outcome.into())
 }

@@ -11,7 +11,7 @@ use crate::icmp::about::About;
 use crate::icmp::{self, Icmp};
 use crate::packet::{Headers, Packet as _, Skb};
 use crate::separate::separate_packet;
-use crate::{device, flow, service};
+use crate::{device, drops, flow, service};
 
 #[inline(always)]
 pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
@@ -93,5 +93,5 @@ fn translated<F: Icmp, const L2: usize>(
             Ok(Verdict::PASS)
         }
     };
-    outcome.into()
+    drops::of_service(flow.service, outcome.into())
 }

@@ -12,7 +12,7 @@ use crate::flow::{self, OpenError};
 use crate::maps::Opening;
 use crate::packet::{Headers, Packet as _, Skb};
 use crate::service::{self, Client, Snapshot};
-use crate::{affinity, device, nat, networks, ports, route};
+use crate::{affinity, device, drops, nat, networks, ports, route};
 
 /// How many endpoints are tried when the tuple in which they would answer is taken.
 const MOST_ENDPOINTS: usize = 2;
@@ -24,7 +24,13 @@ pub(super) fn at_ingress<F: Family, const L2: usize>(
     headers: &Headers<F>,
     address: AddressFlags,
 ) -> Verdict {
-    edge_or_whole(packet, headers, address).into()
+    match frontend(headers, address) {
+        Ok(frontend) => {
+            let outcome = edge_or_whole(packet, headers, &frontend);
+            drops::of_service(frontend.service, outcome.into())
+        }
+        Err(verdict) => verdict,
+    }
 }
 
 /// A packet of a process of this node to a frontend, leaving the node.
@@ -34,7 +40,13 @@ pub(super) fn for_host<F: Family, const L2: usize>(
     headers: &Headers<F>,
     address: AddressFlags,
 ) -> Verdict {
-    host(packet, headers, address).into()
+    match frontend(headers, address) {
+        Ok(frontend) => {
+            let outcome = host(packet, headers, &frontend);
+            drops::of_service(frontend.service, outcome.into())
+        }
+        Err(verdict) => verdict,
+    }
 }
 
 /// What becomes of a packet to an address that no service has at this moment: where cluster IPs are
@@ -53,12 +65,8 @@ pub(super) fn nowhere<F: Family>(headers: &Headers<F>) -> Verdict {
 fn edge_or_whole<F: Family, const L2: usize>(
     packet: Skb<L2>,
     headers: &Headers<F>,
-    address: AddressFlags,
+    frontend: &Frontend,
 ) -> Result<Verdict, Counter> {
-    let frontend = match frontend(headers, address) {
-        Ok(frontend) => frontend,
-        Err(verdict) => return Ok(verdict),
-    };
     let opening = opening::<F>()?;
     let client = &headers.key.source;
     let is_client_local = device::is_client_local::<F, _>(packet, client);
@@ -66,7 +74,7 @@ fn edge_or_whole<F: Family, const L2: usize>(
         is_local: device::is_local_pod::<F, _>(packet, client, is_client_local),
         is_host: false,
     };
-    service::snapshot(&frontend, asking, &mut opening.service)?;
+    service::snapshot(frontend, asking, &mut opening.service)?;
     opening.service.admit::<F>(client)?;
     begin(
         &mut opening.flow,
@@ -97,18 +105,14 @@ fn edge_or_whole<F: Family, const L2: usize>(
 fn host<F: Family, const L2: usize>(
     packet: Skb<L2>,
     headers: &Headers<F>,
-    address: AddressFlags,
+    frontend: &Frontend,
 ) -> Result<Verdict, Counter> {
-    let frontend = match frontend(headers, address) {
-        Ok(frontend) => frontend,
-        Err(verdict) => return Ok(verdict),
-    };
     let opening = opening::<F>()?;
     let asking = Client {
         is_local: true,
         is_host: true,
     };
-    service::snapshot(&frontend, asking, &mut opening.service)?;
+    service::snapshot(frontend, asking, &mut opening.service)?;
     opening.service.admit::<F>(&headers.key.source)?;
     begin(
         &mut opening.flow,

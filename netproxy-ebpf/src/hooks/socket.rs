@@ -18,7 +18,7 @@ use crate::family::Family;
 use crate::service::{self, Client, Snapshot};
 use crate::socket::{Call, Mapped4, Naming, Plain4, Plain6, is_none};
 use crate::usable::{self, Chosen};
-use crate::{affinity, config, pod};
+use crate::{affinity, config, drops, pod};
 
 const ALLOW: i32 = 1;
 const DENY: i32 = 0;
@@ -258,10 +258,14 @@ fn decide<N: Naming>(call: Call, pair: &mut Pair, is_connected_udp: bool) -> Dec
         is_local: true,
         is_host,
     };
-    match service::snapshot(&frontend, asking, &mut snapshot) {
-        Ok(()) => choose::<N>(&snapshot, client, is_host, is_loopback, pair),
-        Err(_) => Decision::Leave,
+    if service::snapshot(&frontend, asking, &mut snapshot).is_err() {
+        return Decision::Leave;
     }
+    let decision = choose::<N>(&snapshot, client, is_host, is_loopback, pair);
+    if matches!(decision, Decision::Refuse | Decision::TimeOut) {
+        drops::of_socket(snapshot.service);
+    }
+    decision
 }
 
 /// Whether a process asks something of its own host: that crosses no packet hook.

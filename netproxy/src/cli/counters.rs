@@ -9,22 +9,19 @@ use super::table::{Cell, Listing, OutputArgs, Row};
 
 const DETAILS: &str = "\
 Counts are sums over all CPUs since the maps were made; they survive a restart of the agent.
+`netproxy drops` tells whose packets were dropped.
 
 With -o json, an array of objects: name, count (a number), is_drop (whether each of them is a
 packet that was dropped or refused).
 
 Examples:
   netproxy counters
-  netproxy counters --drops
   netproxy counters -o json | jq '.[] | select(.is_drop and .count > 0)'";
 
 /// What to show.
 #[derive(Debug, Args)]
 #[command(after_long_help = DETAILS)]
 pub(super) struct CountersArgs {
-    /// Only reasons for which packets are dropped
-    #[arg(long)]
-    drops: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -34,7 +31,6 @@ impl CountersArgs {
         let counters = view.counters()?;
         let rows = Counter::ALL
             .iter()
-            .filter(|counter| counter.is_drop() || !self.drops)
             .map(|counter| Ok(CounterRow::new(*counter, counters.get(*counter)?)))
             .collect::<anyhow::Result<Vec<_>>>()?;
         list.rows(self.output.output, &rows, "no counters")

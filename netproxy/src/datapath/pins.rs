@@ -6,9 +6,9 @@ use std::{fs, io};
 use aya::maps::lpm_trie::Key as LpmKey;
 use aya::maps::{MapError, MapInfo, MapType};
 use netproxy_common::{
-    AddressFlags, Affinity, AffinityKey, Connection, Device, Endpoint, Flow, FlowKey, Frontend,
-    FrontendKey, Ipv4, Ipv6, Name, Network, Range, SCHEMA_VERSION, Service, Source, SourceRange,
-    Talk,
+    AddressFlags, Affinity, AffinityKey, Connection, Device, DropKey, Endpoint, Flow, FlowKey,
+    Frontend, FrontendKey, Ipv4, Ipv6, Name, Network, Range, SCHEMA_VERSION, Service, Source,
+    SourceRange, Talk,
 };
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use tracing::warn;
@@ -69,6 +69,7 @@ const SHAPES: &[Shape] = &[
     shape::<u32, Device>("DEVICES", MapType::Hash),
     shape::<u32, Source>("SOURCES", MapType::Hash),
     shape::<u32, u64>("COUNTERS", MapType::PerCpuArray),
+    shape::<DropKey, u64>("DROPS", MapType::LruHash),
     shape::<u32, Name>("NAMES", MapType::Hash),
 ];
 

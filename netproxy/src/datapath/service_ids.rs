@@ -48,12 +48,13 @@ impl ServiceIds {
         self.retired.insert(id);
     }
 
-    /// No flow carries any id but those in `in_use`.
-    pub(super) fn recycle(&mut self, in_use: &FxHashSet<u32>) {
+    /// No flow carries any id but those in `in_use`. Yields those that are free from now on.
+    pub(super) fn recycle(&mut self, in_use: &FxHashSet<u32>) -> BTreeSet<u32> {
         let (still, free): (BTreeSet<u32>, BTreeSet<u32>) =
             self.retired.iter().partition(|id| in_use.contains(id));
         self.retired = still;
-        self.free.extend(free);
+        self.free.extend(&free);
+        free
     }
 }
 

@@ -17,7 +17,7 @@ use super::mapped::Mapped;
 use super::ranges::Ranges;
 use super::service_ids::ServiceIds;
 use super::source_ranges::SourceRanges;
-use super::{DatapathError, batch, names};
+use super::{DatapathError, batch, drops, names};
 use crate::model::{Family, ObjectName};
 use crate::plan::{PortKey, WantedPort};
 
@@ -46,6 +46,7 @@ pub(super) struct Services {
     v4: Slots<Ipv4>,
     v6: Slots<Ipv6>,
     names: MapData,
+    drops: MapData,
     ids: ServiceIds,
     free_headers: Ranges,
     by_key: FxHashMap<PortKey, u32>,
@@ -108,6 +109,7 @@ impl Services {
             words,
             headers,
             names,
+            drops: loaded.take(drops::MAP)?,
             by_key,
             by_service,
         })
@@ -201,8 +203,12 @@ impl Services {
     }
 
     /// No flow carries any id but those in `in_use`.
-    pub(super) fn forget_ids_but(&mut self, in_use: &FxHashSet<u32>) {
-        self.ids.recycle(in_use);
+    pub(super) fn forget_ids_but(&mut self, in_use: &FxHashSet<u32>) -> Result<(), DatapathError> {
+        let free = self.ids.recycle(in_use);
+        if free.is_empty() {
+            return Ok(());
+        }
+        drops::forget(&self.drops, &free)
     }
 
     fn name(&mut self, id: u32, key: &PortKey) -> Result<(), DatapathError> {

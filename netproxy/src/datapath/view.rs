@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use aya::maps::MapData;
 use ipnet::IpNet;
-use netproxy_common::{Device, Endpoint, Ipv4, Ipv6, Name, Range, Service};
+use netproxy_common::{Counter, Device, Endpoint, Ipv4, Ipv6, Name, Range, Service};
 
 use super::encode::Encode;
 use super::entry::{EndpointEntry, ServiceEntry};
 use super::frontends::{self, FrontendEntry};
 use super::header;
 use super::mapped::Mapped;
-use super::{Counters, DatapathError, FlowTable, Pins, batch, names, source_ranges};
+use super::{Counters, DatapathError, FlowTable, Pins, batch, drops, names, source_ranges};
 use crate::model::Family;
 
 /// A read-only view of a datapath.
@@ -114,6 +114,12 @@ impl View {
     /// The counters.
     pub fn counters(&self) -> Result<Counters, DatapathError> {
         Counters::open(&self.pins)
+    }
+
+    /// The packets that were dropped, and the sockets that were refused, by the service's id and the
+    /// reason; of the least common ones the kernel may have forgotten the count.
+    pub fn drops(&self) -> Result<BTreeMap<(u32, Counter), u64>, DatapathError> {
+        drops::read(&map(&self.pins, drops::MAP)?)
     }
 
     /// The devices by ifindex.

@@ -14,9 +14,10 @@ use std::path::Path;
 use std::process::Stdio;
 
 use aya::programs::{SchedClassifier, TcAttachType};
+use netproxy_common::Counter;
 use serde_json::{Value, json};
 
-use crate::node::{BpfFs, Node, command, datapath, enter_flow, text, uplink};
+use crate::node::{BpfFs, Node, command, datapath, enter_drops, enter_flow, text, uplink};
 use crate::objects::{basket, cart};
 
 #[test]
@@ -101,11 +102,33 @@ fn counters_are_listed_by_name() {
     let node = Node::new();
     let _datapath = node.datapath();
 
-    let counters = node.json("counters --drops");
+    let counters = node.json("counters");
 
     let counters = counters.as_array().unwrap();
     assert!(counters.contains(&json!({"name": "no_endpoint", "count": 0, "is_drop": true})));
-    assert!(counters.iter().all(|counter| counter["is_drop"] == true));
+    assert!(counters.contains(&json!({"name": "new_flow", "count": 0, "is_drop": false})));
+}
+
+#[test]
+fn drops_are_listed_by_service_and_reason() {
+    let node = Node::new();
+    let mut datapath = node.datapath();
+    datapath.apply(&[cart()]).unwrap();
+
+    let nothing = node.prints("drops");
+    enter_drops(&node, 1, Counter::NoEndpoint, 3);
+    enter_drops(&node, 9999, Counter::NoRoute, 2);
+    let named = node.prints("drops --service shop/cart");
+    let all = node.json("drops");
+
+    assert_eq!(nothing, "nothing was dropped\n");
+    assert_eq!(named.lines().count(), 2, "{named}");
+    for word in ["shop/cart:http", "no_endpoint", " 3 "] {
+        assert!(named.contains(word), "{named}");
+    }
+    assert_eq!(all.as_array().unwrap().len(), 2);
+    assert_eq!(all[1]["name"], Value::Null);
+    assert_eq!(all[1]["count"], 2);
 }
 
 #[test]
@@ -172,7 +195,7 @@ fn cleanup_removes_everything_once() {
 fn what_is_absent_is_an_error_with_a_remedy() {
     let node = Node::new();
 
-    for words in ["services", "endpoints", "flows", "counters"] {
+    for words in ["services", "endpoints", "flows", "drops", "counters"] {
         let error = node.fails(words);
 
         assert!(

@@ -7,7 +7,9 @@ use aya::maps::{HashMap, Map, MapData};
 use netproxy::datapath::{AttachMode, Datapath, DatapathOptions, Pins, SourcePorts};
 use netproxy::node::Attachment;
 use netproxy_common::protocol::TCP;
-use netproxy_common::{Be16, DeviceKind, Flow, FlowKey, FlowKind, FlowState, Ipv4, LocalClients};
+use netproxy_common::{
+    Be16, Counter, DeviceKind, DropKey, Flow, FlowKey, FlowKind, FlowState, Ipv4, LocalClients,
+};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
@@ -156,6 +158,18 @@ pub(crate) fn enter_flow(node: &Node, service: u32, client: [u8; 4]) {
         client_ifindex: 1,
     };
     flows.insert(key, flow, 0).unwrap();
+}
+
+/// Enters a count of drops.
+pub(crate) fn enter_drops(node: &Node, service: u32, reason: Counter, count: u64) {
+    let pin = Pins::new(node.path()).map("DROPS");
+    let map = Map::LruHashMap(MapData::from_pin(pin).unwrap());
+    let mut drops: HashMap<_, DropKey, u64> = map.try_into().unwrap();
+    let key = DropKey {
+        service,
+        reason: reason as u32,
+    };
+    drops.insert(key, count, 0).unwrap();
 }
 
 /// Makes a device, the near end of a cable; yields how programs are attached to it.

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::{count, shop};
+use super::{count, rows, shop};
 use crate::{refused::is_refused, shop::Offer};
 
 #[test]
@@ -22,6 +22,9 @@ fn a_service_without_endpoints_refuses_sockets_at_once() -> Result<()> {
         }
         let sockets = count(&node, "socket_refused")? - refused;
         ensure!(sockets >= 8, "{sockets} sockets were refused");
+        let drops = rows(&node, &["drops", "--service", "shop/nobodys"])?;
+        let by_service: u64 = drops.iter().filter_map(|row| row["count"].as_u64()).sum();
+        ensure!(by_service == sockets, "{sockets} were refused: {drops:?}");
         Ok(())
     })
 }

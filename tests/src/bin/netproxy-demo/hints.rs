@@ -39,7 +39,7 @@ pub(crate) fn show(stage: &Stage<'_>) -> String {
          \n  1.  nsenter --net={shell} curl -s http://{web}/\n      a pod asks the service; again and again: another endpoint\
          \n  2.  nsenter --net={outside} curl -s http://{alpha}:30080/\n      the same from outside, through alpha's NodePort\
          \n  3.  {edit}\
-         \n  4.  {netproxy} --bpffs {bpffs} flows\n      who talks to whom on alpha; also: services, endpoints, counters, check\
+         \n  4.  {netproxy} --bpffs {bpffs} flows\n      who talks to whom on alpha; also: services, endpoints, drops, check\
          \n  5.  bpftool map dump pinned {bpffs}/netproxy/v{schema}/FRONTENDS_V4\n      the maps themselves, with named fields\
          \n\nWhen you have seen enough: cargo xtask demo --down",
         outside = namespace("outside"),
