@@ -33,6 +33,7 @@ mod refusal;
 mod refusal_form;
 mod source_ranges;
 mod staleness;
+mod stray_fragments;
 mod too_big;
 mod unused_address;
 mod whole;
