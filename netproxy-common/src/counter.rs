@@ -87,8 +87,13 @@ counters! {
     HostToItself => "host_to_itself", drop: true;
     /// A TCP segment to a frontend that opens no connection and belongs to none we know.
     UnknownConnection => "unknown_connection", drop: false;
-    /// A fragment to a frontend, which is not translated.
-    Fragment => "fragment", drop: false;
+    /// A fragment to a service's address that came before the first of its datagram, which alone has the
+    /// ports, or after what was remembered of that one was given up.
+    FragmentBeforeFirst => "fragment_before_first", drop: true;
+    /// The same at an address of this node, where it may be anybody's: it is left to the stack.
+    FragmentUnknown => "fragment_unknown", drop: false;
+    /// A fragment that ends or begins inside of the transport header.
+    SplitHeader => "split_header", drop: true;
     /// The packet could not be changed (`bpf_skb_store_bytes`, `bpf_l4_csum_replace`).
     RewriteFailed => "rewrite_failed", drop: true;
     /// A service id or range that the maps do not hold.

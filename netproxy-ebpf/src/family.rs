@@ -5,8 +5,8 @@ use netproxy_common::{Ipv4, Ipv6, Source};
 
 use crate::config;
 use crate::maps::{
-    self, Addresses, Affinities, Assured, Endpoints, Frontends, Halves, Networks, Openings,
-    Pending, PortCursors, SourceRanges,
+    self, Addresses, Affinities, Assured, Endpoints, Fragments, Frontends, Halves, Networks,
+    Openings, Pending, PortCursors, SourceRanges,
 };
 
 /// An IP family of the datapath.
@@ -36,6 +36,7 @@ pub(crate) trait Family: 'static {
     fn source_ranges() -> &'static SourceRanges<Self::Address>;
     fn affinity() -> &'static Affinities<Self::Address>;
     fn openings() -> &'static Openings<Self::Address>;
+    fn fragments() -> &'static Fragments<Self::Address>;
 
     /// Its address of the two.
     fn address_of(source: &Source) -> Self::Address;
@@ -102,7 +103,8 @@ impl Family for V4 {
         pending: Pending => PENDING_V4, port_cursors: PortCursors => PORT_CURSORS_V4,
         halves: Halves => HALVES_V4, service_cidrs: Networks => SERVICE_CIDRS_V4,
         pod_cidrs: Networks => POD_CIDRS_V4, source_ranges: SourceRanges => SOURCE_RANGES_V4,
-        affinity: Affinities => AFFINITY_V4, openings: Openings => OPENINGS_V4);
+        affinity: Affinities => AFFINITY_V4, openings: Openings => OPENINGS_V4,
+        fragments: Fragments => FRAGMENTS_V4);
 
     #[inline(always)]
     fn address_of(source: &Source) -> Ipv4 {
@@ -148,7 +150,8 @@ impl Family for V6 {
         pending: Pending => PENDING_V6, port_cursors: PortCursors => PORT_CURSORS_V6,
         halves: Halves => HALVES_V6, service_cidrs: Networks => SERVICE_CIDRS_V6,
         pod_cidrs: Networks => POD_CIDRS_V6, source_ranges: SourceRanges => SOURCE_RANGES_V6,
-        affinity: Affinities => AFFINITY_V6, openings: Openings => OPENINGS_V6);
+        affinity: Affinities => AFFINITY_V6, openings: Openings => OPENINGS_V6,
+        fragments: Fragments => FRAGMENTS_V6);
 
     #[inline(always)]
     fn address_of(source: &Source) -> Ipv6 {

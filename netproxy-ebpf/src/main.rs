@@ -16,6 +16,7 @@ mod device;
 mod drops;
 mod family;
 mod flow;
+mod fragment;
 mod hooks;
 mod icmp;
 mod maps;

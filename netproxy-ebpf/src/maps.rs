@@ -6,7 +6,8 @@ use aya_ebpf::macros::btf_map;
 use netproxy_common::network::NETWORKS;
 use netproxy_common::{
     AddressFlags, Affinity, AffinityKey, Connection, Device, DropKey, Endpoint, Flow, FlowKey,
-    Frontend, FrontendKey, Ipv4, Ipv6, Name, Network, Range, Service, Source, SourceRange, Talk,
+    Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Name, Network, Range, Service,
+    Source, SourceRange, Talk,
 };
 
 use crate::service::Snapshot;
@@ -48,6 +49,7 @@ pub(crate) type Openings<A> = PerCpuArray<Opening<A>, 1>;
 pub(crate) type PortCursors<A> = LruHashMap<FrontendKey<A>, u32, 16_384>;
 
 pub(crate) type Affinities<A> = LruHashMap<AffinityKey<A>, Affinity<A>, 65_536>;
+pub(crate) type Fragments<A> = LruHashMap<FragmentKey<A>, Fragment, 16_384>;
 pub(crate) type Networks<A> = Array<Network<A>, NETWORKS, MMAPABLE>;
 pub(crate) type SourceRanges<A> = LpmTrie<SourceRange<A>, u32, 65_536>;
 
@@ -112,6 +114,12 @@ pub(crate) static PENDING_V6: Pending<Ipv6> = Pending::new();
 pub(crate) static PORT_CURSORS_V4: PortCursors<Ipv4> = PortCursors::new();
 #[btf_map]
 pub(crate) static PORT_CURSORS_V6: PortCursors<Ipv6> = PortCursors::new();
+
+/// The ports of datagrams that come in fragments.
+#[btf_map]
+pub(crate) static FRAGMENTS_V4: Fragments<Ipv4> = Fragments::new();
+#[btf_map]
+pub(crate) static FRAGMENTS_V6: Fragments<Ipv6> = Fragments::new();
 
 /// Per-CPU room for a half that is being built: two keys and values of IPv6 do not fit the 512
 /// bytes that a whole call chain may put on the stack (check_max_stack_depth in

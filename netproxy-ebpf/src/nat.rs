@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR};
 use netproxy_common::address::Address as _;
 use netproxy_common::protocol::UDP;
-use netproxy_common::{Counter, Flow};
+use netproxy_common::{Counter, Flow, FlowKey};
 
 use crate::checksum::{complement, fold, fold_short, word};
 use crate::family::Family;
@@ -21,14 +21,11 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
     headers: &Headers<F>,
     to: &Flow<F::Address>,
 ) -> Result<(), Counter> {
-    write::<F, P>(packet, headers, to).ok_or(Counter::RewriteFailed)?;
+    write_addresses::<F, P>(packet, &headers.key, to)
+        .and_then(|()| packet.write(headers.transport(), [to.source_port, to.destination_port]))
+        .ok_or(Counter::RewriteFailed)?;
     let old = &headers.key;
-    let addresses = fold(
-        F::complement_sum(&old.source)
-            + F::complement_sum(&old.destination)
-            + F::sum(&to.source)
-            + F::sum(&to.destination),
-    );
+    let addresses = fold(difference::<F>(old, to));
     let ports = fold(
         complement(old.source_port.bytes)
             + complement(old.destination_port.bytes)
@@ -54,6 +51,24 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
             packet.adjust_checksum(checksum, ports, udp)
         })
         .map_err(|()| Counter::RewriteFailed)
+}
+
+/// As `rewrite`, of a fragment behind the transport header: that has the ports, and the checksum of the
+/// whole datagram, which makes up for these addresses as well.
+///
+/// # Errors
+/// [`Counter::RewriteFailed`]; the packet may be half rewritten and must be dropped.
+#[inline(never)]
+pub(crate) fn rewrite_data<F: Family, P: Packet>(
+    packet: P,
+    old: &FlowKey<F::Address>,
+    to: &Flow<F::Address>,
+) -> Result<(), Counter> {
+    write_addresses::<F, P>(packet, old, to).ok_or(Counter::RewriteFailed)?;
+    if !F::HAS_HEADER_CHECKSUM {
+        packet.adjust_sum(fold(difference::<F>(old, to)));
+    }
+    Ok(())
 }
 
 /// Whether no hop is left to the packet: it must not be forwarded any further. What a process of this
@@ -89,24 +104,27 @@ fn take_hop<F: Family, P: Packet>(packet: P) -> Option<()> {
 }
 
 #[inline(always)]
-fn write<F: Family, P: Packet>(
+fn write_addresses<F: Family, P: Packet>(
     packet: P,
-    headers: &Headers<F>,
+    old: &FlowKey<F::Address>,
     to: &Flow<F::Address>,
 ) -> Option<()> {
-    let old = &headers.key;
     if F::HAS_HEADER_CHECKSUM {
-        let difference = F::complement_sum(&old.source)
-            + F::complement_sum(&old.destination)
-            + F::sum(&to.source)
-            + F::sum(&to.destination);
-        adjust_header_checksum(packet, difference)?;
+        adjust_header_checksum(packet, difference::<F>(old, to))?;
     }
     packet.write(
         P::IP + F::SOURCE_OFFSET,
         [to.source.to_wire(), to.destination.to_wire()],
-    )?;
-    packet.write(headers.transport(), [to.source_port, to.destination_port])
+    )
+}
+
+/// What the addresses of `to` instead of the `old` ones add to a sum over them.
+#[inline(always)]
+fn difference<F: Family>(old: &FlowKey<F::Address>, to: &Flow<F::Address>) -> u64 {
+    F::complement_sum(&old.source)
+        + F::complement_sum(&old.destination)
+        + F::sum(&to.source)
+        + F::sum(&to.destination)
 }
 
 /// Offset of the checksum in the IPv4 header.

@@ -2,6 +2,7 @@
 
 mod ipv4;
 mod ipv6;
+mod piece;
 mod quoted;
 mod skb;
 pub(crate) mod transport;
@@ -9,6 +10,7 @@ pub(crate) mod transport;
 use netproxy_common::address::Address as _;
 use netproxy_common::{Be16, FlowKey, Ipv4, Ipv6};
 
+pub(crate) use self::piece::Piece;
 pub(crate) use self::quoted::Quoted;
 pub(crate) use self::skb::{ETH_P_IP, ETH_P_IPV6, Skb};
 use crate::family::{Family, V4, V6};
@@ -52,6 +54,9 @@ pub(crate) trait Packet: Bytes {
     /// Adds `difference` to the transport checksum at `offset`; `flags` as for
     /// `bpf_l4_csum_replace`.
     fn adjust_checksum(self, offset: usize, difference: u32, flags: u64) -> Result<(), ()>;
+    /// Adds `difference` to the sum of the whole packet, where the kernel knows it from the device
+    /// (`CHECKSUM_COMPLETE`): for what was changed without a checksum that makes up for it.
+    fn adjust_sum(self, difference: u32);
     /// How much of the transport's payload each of its segments carries; zero: it is one.
     fn segment_bytes(self) -> u32;
     /// Its length with all headers.
@@ -66,14 +71,14 @@ pub(crate) trait Packet: Bytes {
 
 /// Headers of a packet of family `F`.
 pub(crate) struct Headers<F: Family> {
-    /// Its tuple; ports are zero in fragments, and where there are none.
+    /// Its tuple; ports are zero where there are none, and in fragments without the transport header.
     pub(crate) key: FlowKey<F::Address>,
     /// TCP flags; zero for others.
     pub(crate) tcp_flags: u8,
     /// Whether it carries what services balance: TCP or UDP.
     pub(crate) has_ports: bool,
-    /// Whether it is a fragment (any but the whole datagram).
-    pub(crate) is_fragment: bool,
+    /// Which piece of a datagram it is.
+    pub(crate) piece: Piece,
     /// Offset of the transport header. Two bytes that are not at a multiple of eight: of those the
     /// verifier forgets what it knows (check_stack_write_fixed_off in kernel/bpf/verifier.c), and
     /// so need not walk the rest of the program once for each way to get here.
@@ -108,7 +113,7 @@ impl<F: Family> Headers<F> {
             },
             tcp_flags: 0,
             has_ports: false,
-            is_fragment: false,
+            piece: Piece::Whole,
             transport: 0,
             transport_bytes: 0,
             pad: 0,
@@ -151,6 +156,8 @@ impl<F: Family> Headers<F> {
 pub(crate) trait Parse: Family + Sized {
     /// The headers of `packet`; None: malformed.
     fn parse<B: Bytes>(packet: B) -> Option<Headers<Self>>;
+    /// What a fragment has in common with the others of its datagram, as it stands in memory.
+    fn identification<B: Bytes>(packet: B, fragment: &Headers<Self>) -> Option<u32>;
 }
 
 impl<F: Parse> Headers<F> {

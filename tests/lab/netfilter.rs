@@ -34,24 +34,27 @@ fn no_packet_is_invalid_where_netfilter_sees_what_bridges_switch() -> Result<()>
     let spec = NodeSpec::new(Cni::Bridge)
         .bridge_netfilter(true)
         .masquerade(true);
-    no_packet_is_invalid("bridge-netfilter", &spec)
+    no_packet_is_invalid("bridge-netfilter", &spec, Shop::is_open)
 }
 
 #[test]
 fn no_packet_is_invalid_where_pods_share_no_bridge() -> Result<()> {
-    no_packet_is_invalid(
-        "invalid",
-        &NodeSpec::new(Cni::PointToPoint).masquerade(true),
-    )
+    let spec = NodeSpec::new(Cni::PointToPoint).masquerade(true);
+    no_packet_is_invalid("invalid", &spec, Shop::is_open)
 }
 
-fn no_packet_is_invalid(name: &str, spec: &NodeSpec) -> Result<()> {
+/// Holds a rule on nodes that drop what is invalid, and that nothing was.
+pub(crate) fn no_packet_is_invalid(
+    name: &str,
+    spec: &NodeSpec,
+    rule: impl FnOnce(&Shop) -> Result<()>,
+) -> Result<()> {
     let shop = Shop::open(two_nodes_as(name, spec, spec))?;
     shop.cluster.hold(|| {
         let nodes = shop.cluster.lab.nodes();
         nodes.iter().try_for_each(|node| node.nft(DROP_INVALID))?;
 
-        shop.is_open()?;
+        rule(&shop)?;
 
         for node in nodes {
             let [seen, dropped] = counts(node)?;

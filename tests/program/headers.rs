@@ -3,9 +3,7 @@
 
 use std::net::SocketAddr;
 
-use netproxy_common::Counter;
-
-use crate::world::{At as _, Context, Flavour, Fragment, POD_PORT, Packet, Shop, World};
+use crate::world::{At as _, Context, Flavour, POD_PORT, Packet, Shop, World};
 
 /// Two services of one flavour: a NodePort with an endpoint here, and one with an endpoint
 /// elsewhere.
@@ -230,39 +228,5 @@ fn icmp_is_left_alone() {
             .passes_untouched()
             .counts_nothing();
         world.sent("eth0", ping).passes_untouched().counts_nothing();
-    }
-}
-
-#[test]
-fn fragments_are_left_alone_and_counted() {
-    let mut world = World::new();
-    for flavour in Flavour::ALL {
-        let shop = Shop::new(flavour, 1).here(flavour.local_pod(1));
-        world.serve(&[&shop]);
-        let client = flavour.outside().at(40_000);
-        let fragments = [
-            Fragment {
-                offset: 0,
-                has_more: true,
-            },
-            Fragment {
-                offset: 185,
-                has_more: true,
-            },
-            Fragment {
-                offset: 185,
-                has_more: false,
-            },
-        ];
-        for frontend in [shop.cluster_ip(), shop.vip(), shop.external_ip()] {
-            for fragment in fragments {
-                let request = flavour.first(client, frontend).fragment(fragment);
-
-                let outcome = world.ingress("eth0", &request);
-
-                outcome.passes_untouched().counts(Counter::Fragment);
-            }
-        }
-        assert_eq!(world.flows(), []);
     }
 }

@@ -1,130 +1,16 @@
 //! ICMP errors about packets of flows: each sender sees errors about the packets that it sent, whatever
 //! became of their addresses.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use netproxy_common::Counter;
 
 use crate::world::{
-    At as _, Flavour, Fragment, Half, IcmpError, Message, NODE_MAC, Outcome, POD_PORT, Packet,
-    Shop, World,
+    At as _, Course, Flavour, Fragment, Half, IcmpError, Message, NODE_MAC, Opened, POD_PORT,
+    Packet, Shop, World,
 };
 
-/// A flow of each kind, by where its client is and where its endpoint is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Course {
-    /// A pod of this node, and one elsewhere.
-    Edge,
-    /// Both outside.
-    Whole,
-    /// A pod that reaches itself.
-    Hairpin,
-    /// A process of this node, and a pod elsewhere.
-    Host,
-    /// A process of this node, and a pod of it.
-    HostToPod,
-}
-
-/// A flow that has been opened.
-#[derive(Clone, Copy, Debug)]
-struct Opened {
-    course: Course,
-    flavour: Flavour,
-    client: SocketAddr,
-    frontend: SocketAddr,
-    /// Where the endpoint takes the packets to come from.
-    source: SocketAddr,
-    endpoint: SocketAddr,
-}
-
-impl Course {
-    const ALL: [Self; 5] = [
-        Self::Edge,
-        Self::Whole,
-        Self::Hairpin,
-        Self::Host,
-        Self::HostToPod,
-    ];
-
-    fn client(self, flavour: Flavour) -> IpAddr {
-        match self {
-            Self::Edge | Self::Hairpin => flavour.local_pod(1),
-            Self::Whole => flavour.outside(),
-            Self::Host | Self::HostToPod => flavour.node(),
-        }
-    }
-
-    fn shop(self, flavour: Flavour) -> Shop {
-        let shop = Shop::new(flavour, 1);
-        match self {
-            Self::Edge | Self::Whole | Self::Host => shop.elsewhere(flavour.remote_pod(1)),
-            Self::Hairpin | Self::HostToPod => shop.here(flavour.local_pod(1)),
-        }
-    }
-
-    /// The client's packet comes to this node, or is sent by it.
-    fn request(self, world: &World, packet: impl Into<Vec<u8>>) -> Outcome {
-        match self {
-            Self::Edge | Self::Hairpin => world.ingress("pod1", packet),
-            Self::Whole => world.ingress("eth0", packet),
-            Self::Host | Self::HostToPod => world.sent("eth0", packet),
-        }
-    }
-
-    /// Something comes from where the endpoint is.
-    fn answer(self, world: &World, packet: impl Into<Vec<u8>>) -> Outcome {
-        match self {
-            Self::Edge => world.egress("pod1", packet),
-            Self::Whole | Self::Host => world.ingress("eth0", packet),
-            Self::Hairpin | Self::HostToPod => world.ingress("pod1", packet),
-        }
-    }
-
-    /// Opens a flow on a node that has none.
-    fn open(self, world: &mut World, flavour: Flavour) -> Opened {
-        world.forget_flows();
-        let shop = self.shop(flavour);
-        world.serve(&[&shop]);
-        let client = self.client(flavour).at(40_000);
-        let frontend = shop.cluster_ip();
-        let requested = self.request(world, &flavour.first(client, frontend));
-        Opened {
-            course: self,
-            flavour,
-            client,
-            frontend,
-            source: requested.source(),
-            endpoint: shop.endpoints()[0],
-        }
-    }
-}
-
 impl Opened {
-    /// Every course of every flavour.
-    fn each(mut check: impl FnMut(&World, Self)) {
-        let mut world = World::new();
-        for flavour in Flavour::ALL {
-            for course in Course::ALL {
-                let opened = course.open(&mut world, flavour);
-                check(&world, opened);
-            }
-        }
-    }
-
-    /// The client's packet as it sent it, and as it goes on from here.
-    fn requests(&self) -> (Packet, Packet) {
-        let sent = self.flavour.later(self.client, self.frontend).ttl(33);
-        let translated = sent.clone().from(self.source).to(self.endpoint);
-        (sent, translated)
-    }
-
-    /// The endpoint's answer as it sent it, and as it goes on from here.
-    fn answers(&self) -> (Packet, Packet) {
-        let sent = self.flavour.answer(self.endpoint, self.source).ttl(33);
-        let translated = sent.clone().from(self.frontend).to(self.client);
-        (sent, translated)
-    }
-
     /// A router tells the client of its packet, which the router knows as translated: the client hears of
     /// the one that it sent.
     #[track_caller]

@@ -3,8 +3,10 @@
 mod affinity;
 mod asker;
 mod checksum;
+mod course;
 mod error;
 mod flows;
+mod fragments;
 mod hook;
 mod namespace;
 mod outcome;
@@ -27,12 +29,13 @@ use nix::net::if_::if_nametoindex;
 
 pub(crate) use self::asker::Asker;
 pub(crate) use self::checksum::checksums_hold;
+pub(crate) use self::course::{Course, Opened};
 pub(crate) use self::error::{IcmpError, Message};
 pub(crate) use self::flows::Half;
 pub(crate) use self::hook::{Context, Hook};
 use self::namespace::Namespace;
 pub(crate) use self::outcome::Outcome;
-pub(crate) use self::packet::{Fragment, Packet, tcp};
+pub(crate) use self::packet::{Fragment, Packet, Piece, tcp};
 pub(crate) use self::service::Shop;
 pub(crate) use self::topology::{At, Flavour, NODE_MAC, POD_PORT};
 use self::topology::{DEVICES, DeviceSpec};

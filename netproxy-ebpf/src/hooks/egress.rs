@@ -10,7 +10,7 @@ use crate::icmp::about::About;
 use crate::icmp::{self, Icmp};
 use crate::packet::{Headers, Packet as _, Skb};
 use crate::separate::separate_packet;
-use crate::{drops, flow, service};
+use crate::{drops, flow, fragment, service};
 
 #[inline(always)]
 pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
@@ -19,10 +19,9 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
     if !headers.fill(packet) {
         return Verdict::PASS;
     }
-    if headers.is_fragment {
-        return Verdict::PASS;
-    }
-    let known = if headers.has_ports {
+    let known = if headers.piece.is_fragment() && !fragment::complete(packet, &mut headers) {
+        None
+    } else if headers.has_ports {
         of_flow(packet, &headers)
     } else if let Some(verdict) = Verdict::from_bits(about_flow(packet, &headers)) {
         return verdict;
@@ -34,7 +33,7 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
         None if !packet.is_from_host() => Verdict::PASS,
         None => sent_by_host(packet, &headers),
     };
-    if verdict.is_refusal() {
+    if verdict.is_refusal() && headers.piece.has_header() {
         icmp::tell_sender(packet, &headers, verdict, icmp::Sender::ThisHost)
     } else {
         verdict
@@ -52,6 +51,9 @@ fn sent_by_host<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>)
         || !service::address::<F>(&headers.key.source).has(AddressFlags::NODE)
     {
         return Verdict::PASS;
+    }
+    if !headers.piece.has_header() {
+        return fragment::orphan(headers, address);
     }
     open::for_host::<F, L2>(packet, headers, address)
 }

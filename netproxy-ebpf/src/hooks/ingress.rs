@@ -2,16 +2,15 @@
 //! host flows are turned back.
 
 use netproxy_common::flow::FlowFlags;
-use netproxy_common::{AddressFlags, Counter, Flow, FlowKind};
+use netproxy_common::{AddressFlags, Flow, FlowKind};
 
 use super::translate::{self, Translatable};
 use super::{Verdict, open};
-use crate::count::count;
 use crate::icmp::about::About;
 use crate::icmp::{self, Icmp};
 use crate::packet::{Headers, Packet as _, Skb};
 use crate::separate::separate_packet;
-use crate::{device, drops, flow, service};
+use crate::{device, drops, flow, fragment, service};
 
 #[inline(always)]
 pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
@@ -27,13 +26,9 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
     if address.has(AddressFlags::LEFT_ALONE) {
         return Verdict::PASS;
     }
-    if headers.is_fragment {
-        if address.has(AddressFlags::CLUSTER_IP | AddressFlags::VIP) {
-            count(Counter::Fragment);
-        }
-        return Verdict::PASS;
-    }
-    let known = if headers.has_ports {
+    let known = if headers.piece.is_fragment() && !fragment::complete(packet, &mut headers) {
+        None
+    } else if headers.has_ports {
         of_flow(packet, &headers)
     } else if let Some(verdict) = Verdict::from_bits(about_flow(packet, &headers)) {
         return verdict;
@@ -43,9 +38,10 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
     let verdict = match known {
         Some(verdict) => verdict,
         None if !device::is_for_host(packet) => Verdict::PASS,
+        None if !headers.piece.has_header() => fragment::orphan(&headers, address),
         None => open::at_ingress::<F, L2>(packet, &headers, address),
     };
-    if verdict.is_refusal() {
+    if verdict.is_refusal() && headers.piece.has_header() {
         icmp::tell_sender(packet, &headers, verdict, icmp::Sender::Outside)
     } else {
         verdict

@@ -10,7 +10,7 @@ use crate::count::count;
 use crate::family::Family;
 use crate::flow::{self, OpenError};
 use crate::maps::Opening;
-use crate::packet::{Headers, Packet as _, Skb};
+use crate::packet::{Headers, Packet as _, Parse, Skb};
 use crate::service::{self, Client, Snapshot};
 use crate::{affinity, device, drops, nat, networks, ports, route};
 
@@ -19,7 +19,7 @@ const MOST_ENDPOINTS: usize = 2;
 
 /// A client's packet that belongs to no flow, entering the node.
 #[inline(never)]
-pub(super) fn at_ingress<F: Family, const L2: usize>(
+pub(super) fn at_ingress<F: Parse, const L2: usize>(
     packet: Skb<L2>,
     headers: &Headers<F>,
     address: AddressFlags,
@@ -35,7 +35,7 @@ pub(super) fn at_ingress<F: Family, const L2: usize>(
 
 /// A packet of a process of this node to a frontend, leaving the node.
 #[inline(never)]
-pub(super) fn for_host<F: Family, const L2: usize>(
+pub(super) fn for_host<F: Parse, const L2: usize>(
     packet: Skb<L2>,
     headers: &Headers<F>,
     address: AddressFlags,
@@ -62,7 +62,7 @@ pub(super) fn nowhere<F: Family>(headers: &Headers<F>) -> Verdict {
 }
 
 #[inline(always)]
-fn edge_or_whole<F: Family, const L2: usize>(
+fn edge_or_whole<F: Parse, const L2: usize>(
     packet: Skb<L2>,
     headers: &Headers<F>,
     frontend: &Frontend,
@@ -102,7 +102,7 @@ fn edge_or_whole<F: Family, const L2: usize>(
 }
 
 #[inline(always)]
-fn host<F: Family, const L2: usize>(
+fn host<F: Parse, const L2: usize>(
     packet: Skb<L2>,
     headers: &Headers<F>,
     frontend: &Frontend,
@@ -156,7 +156,7 @@ fn host<F: Family, const L2: usize>(
 
 /// Opens a whole flow to the endpoint that was chosen.
 #[inline(always)]
-fn whole<F: Family, const L2: usize>(
+fn whole<F: Parse, const L2: usize>(
     packet: Skb<L2>,
     headers: &Headers<F>,
     opening: &mut Opening<F::Address>,

@@ -8,8 +8,8 @@ use super::Verdict;
 use crate::family::Family;
 use crate::icmp::Icmp;
 use crate::icmp::about::About;
-use crate::packet::{Headers, Packet as _, Skb};
-use crate::{device, flow, nat, route};
+use crate::packet::{Headers, Packet as _, Parse, Piece, Skb};
+use crate::{device, flow, fragment, nat, route};
 
 /// What belongs to a flow.
 pub(super) trait Translatable<F: Family, const L2: usize> {
@@ -25,7 +25,7 @@ pub(super) trait Translatable<F: Family, const L2: usize> {
 }
 
 /// A packet of the flow.
-impl<F: Family, const L2: usize> Translatable<F, L2> for Headers<F> {
+impl<F: Parse, const L2: usize> Translatable<F, L2> for Headers<F> {
     #[inline(always)]
     fn note(&self, flow: &mut Flow<F::Address>) {
         flow::note::<F>(&self.key, flow, self.tcp_flags);
@@ -33,6 +33,12 @@ impl<F: Family, const L2: usize> Translatable<F, L2> for Headers<F> {
 
     #[inline(always)]
     fn rewrite(&self, packet: Skb<L2>, to: &Flow<F::Address>) -> Result<(), Counter> {
+        match self.piece {
+            Piece::Whole => {}
+            Piece::First => fragment::remember(packet, self),
+            Piece::Later => return nat::rewrite_data::<F, _>(packet, &self.key, to),
+            Piece::Split => return Err(Counter::SplitHeader),
+        }
         nat::rewrite(packet, self, to)
     }
 

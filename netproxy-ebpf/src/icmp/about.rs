@@ -36,7 +36,8 @@ impl<'a, F: Icmp> About<'a, F> {
     /// told (which is counted).
     #[inline(always)]
     pub(crate) fn read<P: Packet>(packet: P, error: &'a Headers<F>) -> Option<Self> {
-        if error.key.protocol != F::PROTOCOL {
+        // None is so long that it is cut in pieces.
+        if error.key.protocol != F::PROTOCOL || error.piece.is_fragment() {
             return None;
         }
         let [kind, _]: [u8; 2] = packet.read(error.transport())?;
@@ -52,7 +53,8 @@ impl<'a, F: Icmp> About<'a, F> {
             return None;
         }
         let is_ours = quoted.has_ports
-            && !quoted.is_fragment
+            // Of a first fragment, too: it may be what is quoted of a packet that left here whole.
+            && quoted.piece.has_header()
             && quoted.transport() + LEAST_QUOTED <= end(error)
             // An error goes to whom the packet came from; netfilter asks for it as well
             // (nf_conntrack_inet_error in net/netfilter/nf_conntrack_proto_icmp.c).

@@ -190,7 +190,8 @@ fn sum_of_quote<F: Icmp, const L2: usize>(
     end: usize,
 ) -> Option<u64> {
     let key = &headers.key;
-    if headers.has_ports {
+    // Of a fragment none is left to the device (ip_do_fragment in net/ipv4/ip_output.c).
+    if headers.has_ports && !headers.piece.is_fragment() {
         let at = headers.transport() + checksum_offset(key.protocol);
         let checksum: [u8; 2] = packet.read(at)?;
         let pseudo_header = F::sum(&key.source)

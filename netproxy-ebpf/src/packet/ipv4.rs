@@ -3,7 +3,8 @@
 use netproxy_common::address::Address as _;
 use netproxy_common::{FlowKey, Ipv4};
 
-use super::transport::{self, Ports};
+use super::piece::{Piece, Place};
+use super::transport;
 use super::{Bytes, Headers, MOST_HEADERS, Parse};
 use crate::family::V4;
 
@@ -23,8 +24,11 @@ struct Header {
     destination: [u16; 2],
 }
 
-const MORE_FRAGMENTS_AND_OFFSET: u16 = 0x3fff;
+const MORE_FRAGMENTS: u16 = 0x2000;
+/// In units of eight bytes.
 const OFFSET: u16 = 0x1fff;
+/// Offset of the identification.
+const ID: usize = 4;
 
 impl Parse for V4 {
     #[inline(always)]
@@ -39,18 +43,12 @@ impl Parse for V4 {
         if end < transport {
             return None;
         }
-        // A first fragment, which has the ports, may be what is quoted of a packet that left here whole.
-        let fragment = if B::ARE_QUOTED {
-            OFFSET
-        } else {
-            MORE_FRAGMENTS_AND_OFFSET
+        let fragment = u16::from_be(header.fragment);
+        let place = Place {
+            offset: (fragment & OFFSET) << 3,
+            has_more: fragment & MORE_FRAGMENTS != 0,
         };
-        let is_fragment = u16::from_be(header.fragment) & fragment != 0;
-        let ports = if is_fragment {
-            Ports::none(header.protocol)
-        } else {
-            transport::parse(packet, transport, end, header.protocol)?
-        };
+        let (piece, ports) = Piece::read(packet, &place, transport, end, header.protocol)?;
         Some(Headers {
             key: FlowKey {
                 source: Ipv4::from_wire(header.source),
@@ -64,8 +62,14 @@ impl Parse for V4 {
             transport_bytes: end.wrapping_sub(transport) as u16,
             tcp_flags: ports.tcp_flags,
             has_ports: ports.are_there,
-            is_fragment,
+            piece,
             pad: 0,
         })
+    }
+
+    #[inline(always)]
+    fn identification<B: Bytes>(packet: B, _: &Headers<Self>) -> Option<u32> {
+        let id: u16 = packet.read(B::IP + ID)?;
+        Some(u32::from(id))
     }
 }

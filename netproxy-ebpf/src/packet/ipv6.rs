@@ -3,7 +3,8 @@
 use netproxy_common::address::Address as _;
 use netproxy_common::{FlowKey, Ipv6};
 
-use super::transport::{self, Ports};
+use super::piece::{Piece, Place};
+use super::transport;
 use super::{Bytes, Headers, MOST_HEADERS, Parse};
 use crate::family::V6;
 
@@ -39,6 +40,13 @@ const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const DESTINATION_OPTIONS: u8 = 60;
 
+/// Of the field in a fragment header, the offset in bytes, and the flag.
+const OFFSET: u16 = !7;
+const MORE_FRAGMENTS: u16 = 1;
+/// Length of a fragment header, and of the identification at its end.
+const FRAGMENT_BYTES: usize = 8;
+const ID_BYTES: usize = 4;
+
 /// More extension headers than this are nobody's service traffic.
 const MOST_EXTENSIONS: usize = 4;
 
@@ -52,7 +60,7 @@ impl Parse for V6 {
         let mut transport = B::IP + size_of::<Header>();
         let end = transport::end(packet, transport, header.payload_length);
         let mut protocol = header.next_header;
-        let mut is_fragment = false;
+        let mut place = Place::WHOLE;
         for _ in 0..MOST_EXTENSIONS {
             match protocol {
                 HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => {
@@ -68,10 +76,17 @@ impl Parse for V6 {
                 FRAGMENT => {
                     let extension: Extension = packet.read(transport)?;
                     protocol = extension.next_header;
-                    transport += 8;
-                    // As for IPv4.
-                    is_fragment |= !B::ARE_QUOTED
-                        || u16::from_be_bytes([extension.kind, extension.segments_left]) >> 3 != 0;
+                    transport += FRAGMENT_BYTES;
+                    let field = u16::from_be_bytes([extension.kind, extension.segments_left]);
+                    place = Place {
+                        offset: field & OFFSET,
+                        has_more: field & MORE_FRAGMENTS != 0,
+                    };
+                    // Otherwise it is a whole datagram (RFC 6946). What a fragment has behind this header
+                    // may be data; extension headers there are nobody's service traffic.
+                    if place.offset != 0 || place.has_more {
+                        break;
+                    }
                 }
                 _ => break,
             }
@@ -80,11 +95,7 @@ impl Parse for V6 {
         if transport > MOST_HEADERS {
             return None;
         }
-        let ports = if is_fragment {
-            Ports::none(protocol)
-        } else {
-            transport::parse(packet, transport, end, protocol)?
-        };
+        let (piece, ports) = Piece::read(packet, &place, transport, end, protocol)?;
         Some(Headers {
             key: FlowKey {
                 source: Ipv6::from_wire(header.source),
@@ -98,8 +109,16 @@ impl Parse for V6 {
             transport_bytes: end.wrapping_sub(transport) as u16,
             tcp_flags: ports.tcp_flags,
             has_ports: ports.are_there,
-            is_fragment,
+            piece,
             pad: 0,
         })
+    }
+
+    /// The fragment header is the last before what is taken for the transport header.
+    #[inline(always)]
+    fn identification<B: Bytes>(packet: B, fragment: &Headers<Self>) -> Option<u32> {
+        let at = fragment.transport().wrapping_sub(ID_BYTES) & MOST_HEADERS;
+        let [high, low]: [u16; 2] = packet.read(at)?;
+        Some(u32::from(high) | u32::from(low) << 16)
     }
 }

@@ -1,7 +1,7 @@
 //! A packet at a tc hook: an skb, whose first bytes are directly accessible.
 
 use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::{bpf_l4_csum_replace, bpf_skb_pull_data};
+use aya_ebpf::helpers::{bpf_csum_update, bpf_l4_csum_replace, bpf_skb_pull_data};
 
 use super::{Bytes, ETHERNET, Packet};
 
@@ -147,6 +147,13 @@ impl<const L2: usize> Packet for Skb<L2> {
             bpf_l4_csum_replace(self.skb, offset as u32, 0, u64::from(difference), flags)
         };
         if failed == 0 { Ok(()) } else { Err(()) }
+    }
+
+    #[inline(always)]
+    fn adjust_sum(self, difference: u32) {
+        // Refused where the kernel does not know the sum.
+        // SAFETY: as above.
+        let _ = unsafe { bpf_csum_update(self.skb, difference) };
     }
 
     #[inline(always)]

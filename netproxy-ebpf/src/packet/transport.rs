@@ -87,6 +87,16 @@ pub(super) fn parse<B: Bytes>(packet: B, offset: usize, end: usize, protocol: u8
     }
 }
 
+/// The shortest header of a protocol.
+#[inline(always)]
+pub(super) const fn least_bytes(protocol: u8) -> usize {
+    if protocol == TCP {
+        size_of::<Tcp>()
+    } else {
+        size_of::<Udp>()
+    }
+}
+
 /// Length of the header at `offset`; of TCP with its options.
 #[inline(always)]
 pub(super) fn header_bytes<B: Bytes>(packet: B, offset: usize, protocol: u8) -> usize {

@@ -1,5 +1,6 @@
 //! Packets, described by what they mean.
 
+mod pieces;
 mod wire;
 
 use std::net::SocketAddr;
@@ -7,6 +8,7 @@ use std::net::SocketAddr;
 use etherparse::TcpHeader;
 use netproxy::model::Protocol;
 
+pub(crate) use self::pieces::Piece;
 use super::topology::{Flavour, NODE_MAC};
 
 /// A TCP or UDP packet.

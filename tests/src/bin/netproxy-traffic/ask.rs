@@ -61,7 +61,7 @@ impl Ask {
                 None => self.open(address).await?,
             };
             // Every question is another one: a late answer to the last is no answer to this.
-            let question = format!("{number}:{:x<width$}", "", width = self.bytes);
+            let question = format!("{number}:{}", filling(self.bytes));
             let begin = Instant::now();
             let result = timeout(longest, self.attempt(&socket, address, &question))
                 .await
@@ -128,4 +128,10 @@ impl Ask {
             }
         }
     }
+}
+
+/// So many characters, in which nothing can be swapped unnoticed.
+fn filling(length: usize) -> String {
+    let numbers = (0..).flat_map(|number: u32| format!("{number} ").into_bytes());
+    numbers.take(length).map(char::from).collect()
 }
