@@ -51,7 +51,7 @@ counters! {
     Refused => "refused", drop: false;
     /// A refusal of which the sender was not told, as there had been too many.
     RefusalLimited => "refusal_limited", drop: false;
-    /// A datagram flow whose endpoint no longer serves; the datagram opens a flow anew.
+    /// A datagram, or an SCTP INIT, of a flow whose endpoint no longer serves; it opens a flow anew.
     EndpointGone => "endpoint_gone", drop: false;
     /// A socket was sent straight to an endpoint.
     SocketTranslated => "socket_translated", drop: false;
@@ -79,7 +79,7 @@ counters! {
     /// A process of this node asked for a service whose endpoint is the node itself, past the
     /// socket hooks; the answer would never cross a device.
     HostToItself => "host_to_itself", drop: true;
-    /// A TCP segment to a frontend that opens no connection and belongs to none we know.
+    /// A TCP segment or SCTP packet to a frontend that opens no connection and belongs to none we know.
     UnknownConnection => "unknown_connection", drop: false;
     /// A fragment to a frontend, which is not translated.
     Fragment => "fragment", drop: false;

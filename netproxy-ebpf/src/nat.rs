@@ -2,10 +2,11 @@
 
 use aya_ebpf::bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR};
 use netproxy_common::address::Address as _;
-use netproxy_common::protocol::UDP;
+use netproxy_common::protocol::{SCTP, UDP};
 use netproxy_common::{Counter, Flow};
 
 use crate::checksum::{complement, fold, fold_short, word};
+use crate::crc32c;
 use crate::family::Family;
 use crate::packet::transport::checksum_offset;
 use crate::packet::{Bytes, Headers, Packet};
@@ -23,6 +24,11 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
 ) -> Result<(), Counter> {
     write::<F, P>(packet, headers, to).ok_or(Counter::RewriteFailed)?;
     let old = &headers.key;
+    let checksum = headers.transport() + checksum_offset(old.protocol);
+    if old.protocol == SCTP {
+        return crc32c::adjust(packet, checksum, headers.transport_bytes, old, to)
+            .ok_or(Counter::RewriteFailed);
+    }
     let addresses = fold(
         F::complement_sum(&old.source)
             + F::complement_sum(&old.destination)
@@ -35,7 +41,6 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
             + word(to.source_port.bytes)
             + word(to.destination_port.bytes),
     );
-    let checksum = headers.transport() + checksum_offset(old.protocol);
     // A UDP checksum of zero means none, and stays so.
     let udp = if old.protocol == UDP {
         u64::from(BPF_F_MARK_MANGLED_0)

@@ -30,6 +30,7 @@ mod networks;
 mod policy;
 mod refusal;
 mod refusal_form;
+mod sctp;
 mod source_ranges;
 mod staleness;
 mod too_big;

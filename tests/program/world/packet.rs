@@ -1,5 +1,6 @@
 //! Packets, described by what they mean.
 
+mod sctp;
 mod wire;
 
 use std::net::SocketAddr;
@@ -7,9 +8,10 @@ use std::net::SocketAddr;
 use etherparse::TcpHeader;
 use netproxy::model::Protocol;
 
+pub(crate) use self::sctp::{Chunk, holds as sctp_holds, sctp};
 use super::topology::{Flavour, NODE_MAC};
 
-/// A TCP or UDP packet.
+/// A TCP, UDP or SCTP packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packet {
     source: SocketAddr,
@@ -30,6 +32,7 @@ enum Transport {
     Udp {
         has_checksum: bool,
     },
+    Sctp(Chunk),
 }
 
 /// What may stand between the IP header and the transport.
@@ -70,7 +73,7 @@ impl Flavour {
         match self.protocol {
             Protocol::Tcp => tcp(source, destination).syn(),
             Protocol::Udp => udp(source, destination),
-            Protocol::Sctp => panic!("no flavour has SCTP"),
+            Protocol::Sctp => sctp(Chunk::Init, source, destination),
         }
     }
 
@@ -78,7 +81,8 @@ impl Flavour {
     pub(crate) fn answer(self, source: SocketAddr, destination: SocketAddr) -> Packet {
         match self.protocol {
             Protocol::Tcp => tcp(source, destination).syn().ack(),
-            _ => self.first(source, destination),
+            Protocol::Sctp => sctp(Chunk::InitAck, source, destination),
+            Protocol::Udp => self.first(source, destination),
         }
     }
 
@@ -86,7 +90,8 @@ impl Flavour {
     pub(crate) fn later(self, source: SocketAddr, destination: SocketAddr) -> Packet {
         match self.protocol {
             Protocol::Tcp => tcp(source, destination).ack(),
-            _ => self.first(source, destination),
+            Protocol::Sctp => sctp(Chunk::Data, source, destination),
+            Protocol::Udp => self.first(source, destination),
         }
     }
 }
@@ -178,7 +183,7 @@ impl Packet {
     fn flag(mut self, set: impl FnOnce(&mut TcpHeader)) -> Self {
         match &mut self.transport {
             Transport::Tcp(tcp) => set(tcp),
-            Transport::Udp { .. } => panic!("UDP has no flags"),
+            other => panic!("no flags: {other:?}"),
         }
         self
     }
