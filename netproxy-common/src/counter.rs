@@ -57,7 +57,7 @@ counters! {
     Refused => "refused", drop: false;
     /// A refusal of which the sender was not told, as there had been too many.
     RefusalLimited => "refusal_limited", drop: false;
-    /// A datagram flow whose endpoint no longer serves; the datagram opens a flow anew.
+    /// A datagram, or an SCTP INIT, of a flow whose endpoint no longer serves; it opens a flow anew.
     EndpointGone => "endpoint_gone", drop: false;
     /// A socket was sent straight to an endpoint.
     SocketTranslated => "socket_translated", drop: false;
@@ -85,7 +85,7 @@ counters! {
     /// A process of this node asked for a service whose endpoint is the node itself, past the
     /// socket hooks; the answer would never cross a device.
     HostToItself => "host_to_itself", drop: true;
-    /// A TCP segment to a frontend that opens no connection and belongs to none we know.
+    /// A TCP segment or SCTP packet to a frontend that opens no connection and belongs to none we know.
     UnknownConnection => "unknown_connection", drop: false;
     /// A fragment to a service's address that came before the first of its datagram, which alone has the
     /// ports, or after what was remembered of that one was given up.
@@ -94,6 +94,9 @@ counters! {
     FragmentUnknown => "fragment_unknown", drop: false;
     /// A fragment that ends or begins inside of the transport header.
     SplitHeader => "split_header", drop: true;
+    /// A fragment of an SCTP packet of which the ports are to change: its checksum is reckoned from the
+    /// length of the whole.
+    SctpFragment => "sctp_fragment", drop: true;
     /// The packet could not be changed (`bpf_skb_store_bytes`, `bpf_l4_csum_replace`).
     RewriteFailed => "rewrite_failed", drop: true;
     /// A service id or range that the maps do not hold.

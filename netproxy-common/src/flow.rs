@@ -6,7 +6,7 @@
 //! (LRU) for opening and closing flows, `FLOWS_*` (HASH) for *assured* ones.
 
 use crate::plain_data;
-use crate::{Be16, Ipv4, Ipv6};
+use crate::{Be16, Ipv4, Ipv6, protocol};
 
 /// Key of `FLOWS_*` and `PENDING_*`: a packet's tuple as it is seen at the hook.
 #[repr(C)]
@@ -161,7 +161,7 @@ impl FlowFlags {
     pub const REPLY: u8 = 1;
     /// A packet has matched this half (set on the reply half by the endpoint's first answer).
     pub const SEEN: u8 = 1 << 1;
-    /// This half has carried a FIN or RST.
+    /// This half has carried a FIN or RST (of SCTP, an ABORT or SHUTDOWN COMPLETE).
     pub const CLOSED: u8 = 1 << 2;
 }
 
@@ -173,7 +173,7 @@ pub enum FlowState {
     Opening = 0,
     /// Assured.
     Established = 1,
-    /// Both sides have sent FIN, or one has sent RST.
+    /// Both sides have sent FIN, or one has sent RST (of SCTP, ABORT or SHUTDOWN COMPLETE).
     Closing = 2,
 }
 
@@ -192,14 +192,17 @@ impl FlowState {
     /// How long a half in this state stays valid without a packet, in seconds.
     ///
     /// TCP: as kube-proxy sets conntrack up (`nf_conntrack_tcp_timeout_established` 24 h,
-    /// `SYN_SENT` 120 s, `TIME_WAIT` 120 s). Others: `nf_conntrack_udp_timeout` 30 s and
-    /// `udp_timeout_stream` 120 s.
+    /// `SYN_SENT` 120 s, `TIME_WAIT` 120 s). SCTP: `sctp_timeouts[SCTP_CONNTRACK_ESTABLISHED]` of
+    /// `net/netfilter/nf_conntrack_proto_sctp.c`, 210 s, by when a silent peer's heartbeats have failed
+    /// (`hb.interval` 30 s · `path.max.retrans` 5 + `rto.max` 60 s). Others, and SCTP else:
+    /// `nf_conntrack_udp_timeout` 30 s and `udp_timeout_stream` 120 s.
     #[must_use]
     pub const fn lifetime_s(self, protocol: u8) -> u32 {
-        match (protocol == crate::protocol::TCP, self) {
-            (true, Self::Established) => 86_400,
-            (true, Self::Opening | Self::Closing) | (false, Self::Established) => 120,
-            (false, Self::Opening | Self::Closing) => 30,
+        match (self, protocol) {
+            (Self::Established, protocol::TCP) => 86_400,
+            (Self::Established, protocol::SCTP) => 210,
+            (Self::Established, _) | (Self::Opening | Self::Closing, protocol::TCP) => 120,
+            (Self::Opening | Self::Closing, _) => 30,
         }
     }
 }

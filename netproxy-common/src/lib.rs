@@ -14,6 +14,7 @@
 pub mod address;
 pub mod affinity;
 pub mod counter;
+pub mod crc32c;
 pub mod device;
 pub mod drop;
 pub mod flow;
@@ -52,6 +53,21 @@ pub mod protocol {
     pub const UDP: u8 = 17;
     /// Stream Control Transmission Protocol, RFC 9260.
     pub const SCTP: u8 = 132;
+
+    /// Whether services balance this protocol; its header begins with both ports.
+    #[must_use]
+    #[inline(always)]
+    pub const fn has_ports(protocol: u8) -> bool {
+        protocol == TCP || protocol == UDP || protocol == SCTP
+    }
+
+    /// Whether its packets belong to connections (of SCTP: associations), which say when they begin and
+    /// end.
+    #[must_use]
+    #[inline(always)]
+    pub const fn has_connections(protocol: u8) -> bool {
+        protocol == TCP || protocol == SCTP
+    }
 }
 
 /// Implements `bytemuck` and (for user space) `aya` plain-data traits for generic ABI types.

@@ -6,7 +6,7 @@
 
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use netproxy_common::flow::FlowFlags;
-use netproxy_common::protocol::{TCP, UDP};
+use netproxy_common::protocol::{TCP, has_connections};
 use netproxy_common::{Counter, Endpoint, Flow, FlowKey, FlowState};
 
 use crate::clock::now_s;
@@ -43,8 +43,10 @@ pub(crate) fn of_packet<F: Family>(headers: &Headers<F>) -> Option<Flow<F::Addre
         return None;
     }
     // A flow of datagrams ends with the change that took its endpoint, as kube-proxy cleans
-    // conntrack (pkg/proxy/conntrack/cleanup.go); connections have an end of their own.
-    if key.protocol == UDP
+    // conntrack (pkg/proxy/conntrack/cleanup.go); connections have an end of their own. SCTP's have not
+    // where a client that has lost its endpoint begins again from the same port, as it is used to.
+    if key.protocol != TCP
+        && headers.opens()
         && !flow.has(FlowFlags::REPLY)
         && usable::has_changed(flow.service, flow.generation)
         && !is_renewed::<F>(key, &mut flow)
@@ -246,7 +248,7 @@ pub(crate) fn note<F: Family>(
     }
 }
 
-/// Whether the packet begins something new in the tuple of a flow that is over: the client's SYN,
+/// Whether the packet begins something new in the tuple of a flow that is over: the client's SYN (or INIT),
 /// or the endpoint's answer to a SYN that went straight to its own address, from the port of an
 /// earlier connection through a service.
 #[inline(always)]
@@ -256,7 +258,7 @@ fn is_over<A: Copy>(flow: &Flow<A>, protocol: u8, tcp_flags: u8) -> bool {
     } else {
         SYN
     };
-    protocol == TCP
+    has_connections(protocol)
         && flow.state == FlowState::Closing as u8
         && tcp_flags & (SYN | ACK | RST | FIN) == beginning
 }
@@ -329,7 +331,7 @@ fn go_on_opening<F: Family>(
         return 0;
     }
     let other = F::pending().get_ptr(&partner.key);
-    let answers = key.protocol != TCP || tcp_flags & (SYN | ACK) == ACK;
+    let answers = !has_connections(key.protocol) || tcp_flags & (SYN | ACK) == ACK;
     if !flow.has(FlowFlags::REPLY)
         && answers
         // SAFETY: a live map value.

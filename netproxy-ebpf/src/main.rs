@@ -12,6 +12,7 @@ mod checksum;
 mod clock;
 mod config;
 mod count;
+mod crc32c;
 mod device;
 mod drops;
 mod family;

@@ -2,10 +2,11 @@
 
 use aya_ebpf::bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR};
 use netproxy_common::address::Address as _;
-use netproxy_common::protocol::UDP;
+use netproxy_common::protocol::{SCTP, UDP};
 use netproxy_common::{Counter, Flow, FlowKey};
 
 use crate::checksum::{complement, fold, fold_short, word};
+use crate::crc32c;
 use crate::family::Family;
 use crate::packet::transport::checksum_offset;
 use crate::packet::{Bytes, Headers, Packet};
@@ -14,17 +15,28 @@ use crate::packet::{Bytes, Headers, Packet};
 /// its stack.
 ///
 /// # Errors
-/// [`Counter::RewriteFailed`]; the packet may be half rewritten and must be dropped.
+/// [`Counter::SctpFragment`]; [`Counter::RewriteFailed`]: the packet may be half rewritten and must be
+/// dropped.
 #[inline(never)]
 pub(crate) fn rewrite<F: Family, P: Packet>(
     packet: P,
     headers: &Headers<F>,
     to: &Flow<F::Address>,
 ) -> Result<(), Counter> {
-    write_addresses::<F, P>(packet, &headers.key, to)
+    let old = &headers.key;
+    let keeps_ports =
+        old.source_port == to.source_port && old.destination_port == to.destination_port;
+    if old.protocol == SCTP && headers.piece.is_fragment() && !keeps_ports {
+        return Err(Counter::SctpFragment);
+    }
+    write_addresses::<F, P>(packet, old, to)
         .and_then(|()| packet.write(headers.transport(), [to.source_port, to.destination_port]))
         .ok_or(Counter::RewriteFailed)?;
-    let old = &headers.key;
+    let checksum = headers.transport() + checksum_offset(old.protocol);
+    if old.protocol == SCTP {
+        return crc32c::adjust(packet, checksum, headers.transport_bytes, old, to)
+            .ok_or(Counter::RewriteFailed);
+    }
     let addresses = fold(difference::<F>(old, to));
     let ports = fold(
         complement(old.source_port.bytes)
@@ -32,7 +44,6 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
             + word(to.source_port.bytes)
             + word(to.destination_port.bytes),
     );
-    let checksum = headers.transport() + checksum_offset(old.protocol);
     // A UDP checksum of zero means none, and stays so.
     let udp = if old.protocol == UDP {
         u64::from(BPF_F_MARK_MANGLED_0)
@@ -45,7 +56,7 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
     packet
         .adjust_checksum(checksum, addresses, addresses_flags)
         .and_then(|()| {
-            if old.source_port == to.source_port && old.destination_port == to.destination_port {
+            if keeps_ports {
                 return Ok(());
             }
             packet.adjust_checksum(checksum, ports, udp)

@@ -4,16 +4,19 @@ mod ipv4;
 mod ipv6;
 mod piece;
 mod quoted;
+mod sctp;
 mod skb;
 pub(crate) mod transport;
 
 use netproxy_common::address::Address as _;
+use netproxy_common::protocol::has_connections;
 use netproxy_common::{Be16, FlowKey, Ipv4, Ipv6};
 
 pub(crate) use self::piece::Piece;
 pub(crate) use self::quoted::Quoted;
 pub(crate) use self::skb::{ETH_P_IP, ETH_P_IPV6, Skb};
 use crate::family::{Family, V4, V6};
+use crate::route::ANY_SIZE;
 
 /// Length of the link-layer header on Ethernet-like devices.
 pub(crate) const ETHERNET: usize = 14;
@@ -22,6 +25,10 @@ pub(crate) const NO_LINK_LAYER: usize = 0;
 
 /// No transport header that is looked at starts beyond; a mask.
 const MOST_HEADERS: usize = 0x7f;
+
+/// What the kernel gives as the size of segments that have each their own, which are SCTP's
+/// (`GSO_BY_FRAGS` of include/linux/skbuff.h).
+const SEVERAL_SIZES: u32 = 0xffff;
 
 /// TCP flag bits.
 pub(crate) const FIN: u8 = 1;
@@ -49,7 +56,8 @@ pub(crate) trait Bytes: Copy {
 
 /// A packet at some hook.
 pub(crate) trait Packet: Bytes {
-    /// Makes the first `length` bytes (as far as there are so many) directly accessible.
+    /// Makes the first `length` bytes (as far as there are so many) directly accessible; of segments of
+    /// several sizes no more than is.
     fn make_accessible(self, length: usize);
     /// Adds `difference` to the transport checksum at `offset`; `flags` as for
     /// `bpf_l4_csum_replace`.
@@ -57,7 +65,8 @@ pub(crate) trait Packet: Bytes {
     /// Adds `difference` to the sum of the whole packet, where the kernel knows it from the device
     /// (`CHECKSUM_COMPLETE`): for what was changed without a checksum that makes up for it.
     fn adjust_sum(self, difference: u32);
-    /// How much of the transport's payload each of its segments carries; zero: it is one.
+    /// How much of the transport's payload each of its segments carries; zero: it is one;
+    /// [`SEVERAL_SIZES`]: nobody knows.
     fn segment_bytes(self) -> u32;
     /// Its length with all headers.
     fn length(self) -> usize;
@@ -73,9 +82,9 @@ pub(crate) trait Packet: Bytes {
 pub(crate) struct Headers<F: Family> {
     /// Its tuple; ports are zero where there are none, and in fragments without the transport header.
     pub(crate) key: FlowKey<F::Address>,
-    /// TCP flags; zero for others.
+    /// TCP flags, or what an SCTP packet does, in those; zero for others.
     pub(crate) tcp_flags: u8,
-    /// Whether it carries what services balance: TCP or UDP.
+    /// Whether it carries what services balance: TCP, UDP or SCTP.
     pub(crate) has_ports: bool,
     /// Which piece of a datagram it is.
     pub(crate) piece: Piece,
@@ -130,7 +139,12 @@ impl<F: Family> Headers<F> {
     /// How much a device must carry for the packet, from the IP header on: of segments, for each of them.
     #[inline(always)]
     pub(crate) fn bytes<P: Packet>(&self, packet: P) -> u16 {
-        let segment = packet.segment_bytes() as usize;
+        let segment = packet.segment_bytes();
+        if segment == SEVERAL_SIZES {
+            // The sender's SCTP has cut them for its path (sctp_packet_transmit in net/sctp/output.c).
+            return ANY_SIZE;
+        }
+        let segment = segment as usize;
         let bytes = if segment == 0 {
             packet.length().wrapping_sub(P::IP)
         } else {
@@ -144,11 +158,10 @@ impl<F: Family> Headers<F> {
         }
     }
 
-    /// Whether it may be the first of something: a SYN, or anything but TCP.
+    /// Whether it may be the first of something: a SYN, an INIT, or what knows no connections.
     #[inline(always)]
     pub(crate) fn opens(&self) -> bool {
-        self.key.protocol != netproxy_common::protocol::TCP
-            || self.tcp_flags & (SYN | ACK | RST | FIN) == SYN
+        !has_connections(self.key.protocol) || self.tcp_flags & (SYN | ACK | RST | FIN) == SYN
     }
 }
 

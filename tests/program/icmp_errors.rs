@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use netproxy::model::Protocol;
 use netproxy_common::Counter;
 
 use crate::world::{
@@ -99,12 +100,17 @@ fn endpoints_see_errors_about_their_answers() {
     });
 }
 
-/// RFC 792 asks for eight bytes behind the IP header; the checksum of TCP is not among them.
+/// RFC 792 asks for eight bytes behind the IP header; the checksums of TCP and SCTP are not among them.
 #[test]
 fn a_quote_may_be_cut_anywhere_behind_the_ports() {
     Opened::each(|world, opened| {
         let message = opened.messages()[0];
-        for bytes in [8, 10, 16, 18, 20, 28] {
+        let cuts = match opened.flavour.protocol {
+            // Its checksum is left alone unless all of it is there.
+            Protocol::Sctp => [8, 12, 16, 18, 20, 28],
+            Protocol::Tcp | Protocol::Udp => [8, 10, 16, 18, 20, 28],
+        };
+        for bytes in cuts {
             let cut = |error: IcmpError| error.quoting(opened.header() + bytes);
             opened.tells_the_client(world, message, cut, as_it_is);
             opened.tells_the_endpoint(world, message, cut, as_it_is);

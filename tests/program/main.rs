@@ -32,6 +32,7 @@ mod networks;
 mod policy;
 mod refusal;
 mod refusal_form;
+mod sctp;
 mod source_ranges;
 mod staleness;
 mod stray_fragments;

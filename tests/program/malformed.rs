@@ -17,7 +17,8 @@ fn transport(flavour: Flavour) -> usize {
 fn transport_header(flavour: Flavour) -> usize {
     match flavour.protocol {
         Protocol::Tcp => 20,
-        _ => 8,
+        Protocol::Udp => 8,
+        Protocol::Sctp => 12,
     }
 }
 

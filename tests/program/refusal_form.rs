@@ -132,7 +132,7 @@ fn headers_longer_than_the_plain_ones_are_quoted_without_a_link_layer() {
 #[test]
 fn a_checksum_left_to_the_device_is_reckoned_with() {
     let world = node();
-    for flavour in Flavour::ALL {
+    for flavour in [Flavour::TCP, Flavour::UDP].concat() {
         let shop = Shop::new(flavour, 1);
         for asker in Asker::ALL {
             let client = asker.address(flavour).at(40_000);

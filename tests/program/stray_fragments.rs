@@ -9,7 +9,7 @@ use crate::world::{At as _, Course, Flavour, Fragment, POD_PORT, Shop, World};
 #[test]
 fn what_comes_before_the_first_piece_is_dropped() {
     let mut world = World::new();
-    for flavour in Flavour::ALL {
+    for flavour in Flavour::IN_PIECES {
         let (shop, request) = served(&mut world, flavour);
         let endpoint = shop.endpoints()[0];
         let frontends = [shop.cluster_ip(), shop.vip(), shop.external_ip()];
@@ -40,7 +40,7 @@ fn what_comes_before_the_first_piece_is_dropped() {
 #[test]
 fn at_addresses_of_the_node_and_in_answers_it_is_left_alone() {
     let mut world = World::new();
-    for flavour in Flavour::ALL {
+    for flavour in Flavour::IN_PIECES {
         let (shop, request) = served(&mut world, flavour);
         let pieces = request.clone().to(shop.node_port()).pieces(BYTES);
         let answer = request.to(flavour.outside().at(40_000));
@@ -61,7 +61,7 @@ fn at_addresses_of_the_node_and_in_answers_it_is_left_alone() {
 #[test]
 fn pieces_of_a_flow_that_is_gone_are_dropped() {
     let mut world = World::new();
-    for flavour in Flavour::ALL {
+    for flavour in Flavour::IN_PIECES {
         let (_, request) = served(&mut world, flavour);
         let pieces = request.pieces(BYTES);
         let _ = world.ingress("eth0", &pieces[0]);
@@ -135,7 +135,7 @@ fn split_headers_of_answers_are_dropped_and_of_nobody_left_alone() {
 #[test]
 fn what_is_no_services_is_left_alone_and_not_remembered() {
     let mut world = World::new();
-    for flavour in Flavour::ALL {
+    for flavour in Flavour::IN_PIECES {
         let (shop, request) = served(&mut world, flavour);
         let to_node = request.clone().to(flavour.node().at(9));
         let [first, later, ..] = &to_node.pieces(BYTES)[..] else {
@@ -172,7 +172,7 @@ fn what_is_no_services_is_left_alone_and_not_remembered() {
 #[test]
 fn a_foreign_datagram_with_the_number_of_an_earlier_one_is_left_alone() {
     let mut world = World::new();
-    for flavour in Flavour::ALL {
+    for flavour in Flavour::IN_PIECES {
         let (shop, request) = served(&mut world, flavour);
         let ours = request.clone().to(shop.node_port()).pieces(BYTES);
         let foreign = request.to(flavour.node().at(9)).pieces(BYTES);
@@ -191,7 +191,7 @@ fn a_foreign_datagram_with_the_number_of_an_earlier_one_is_left_alone() {
 #[test]
 fn of_what_goes_no_further_only_the_first_piece_is_told() {
     let mut world = World::new();
-    for flavour in Flavour::ALL {
+    for flavour in Flavour::IN_PIECES {
         let opened = Course::Whole.open(&mut world, flavour);
         let [(request, _), (answer, _)] = datagrams(&opened);
         let whole = request.pieces(BYTES);
@@ -241,7 +241,7 @@ fn a_piece_too_big_is_dropped_and_the_sender_told_by_the_first() {
 #[test]
 fn pieces_in_frames_for_another_host_are_left_alone() {
     let mut world = World::new();
-    for flavour in Flavour::ALL {
+    for flavour in Flavour::IN_PIECES {
         let (_, request) = served(&mut world, flavour);
 
         for piece in request.with_mac([2, 0, 0, 0, 0, 99]).pieces(BYTES) {
@@ -250,5 +250,18 @@ fn pieces_in_frames_for_another_host_are_left_alone() {
                 .passes_untouched()
                 .counts_nothing();
         }
+    }
+}
+
+/// What its new ports do to the checksum depends on the length of the whole.
+#[test]
+fn an_sctp_packet_in_pieces_is_dropped_where_its_ports_would_change() {
+    let mut world = World::new();
+    for flavour in Flavour::SCTP {
+        let (_, request) = served(&mut world, flavour);
+
+        let outcome = world.ingress("eth0", &request.pieces(BYTES)[0]);
+
+        outcome.drops(Counter::SctpFragment);
     }
 }

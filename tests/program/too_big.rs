@@ -91,7 +91,7 @@ fn a_packet_that_may_be_fragmented_exceeds_as_well() {
 #[test]
 fn of_segments_each_must_fit() {
     let mut world = World::new();
-    for flavour in Flavour::ALL {
+    for flavour in [Flavour::TCP, Flavour::UDP].concat() {
         let (shop, endpoint) = narrow(flavour, &mut world);
         let client = flavour.outside().at(40_000);
         let request = flavour.first(client, shop.node_port());

@@ -35,7 +35,7 @@ pub(crate) use self::flows::Half;
 pub(crate) use self::hook::{Context, Hook};
 use self::namespace::Namespace;
 pub(crate) use self::outcome::Outcome;
-pub(crate) use self::packet::{Fragment, Packet, Piece, tcp};
+pub(crate) use self::packet::{Chunk, Fragment, Packet, Piece, sctp, tcp};
 pub(crate) use self::service::Shop;
 pub(crate) use self::topology::{At, Flavour, NODE_MAC, POD_PORT};
 use self::topology::{DEVICES, DeviceSpec};

@@ -6,12 +6,13 @@
 //! flow's own packets. Hence it comes from the frontend, whichever router sent it.
 
 use netproxy_common::address::Address as _;
-use netproxy_common::protocol::UDP;
+use netproxy_common::protocol::{SCTP, UDP};
 use netproxy_common::{Counter, Flow, FlowKey};
 
 use super::Icmp;
 use crate::checksum::{complement, fold_short, word};
 use crate::count::count;
+use crate::crc32c;
 use crate::packet::transport::checksum_offset;
 use crate::packet::{Bytes, Headers, Packet, Quoted};
 use crate::{flow, nat};
@@ -142,7 +143,12 @@ fn turn_back<F: Icmp, P: Packet>(
         about.quoted.transport(),
         [to.destination_port, to.source_port],
     )?;
-    let checksum = adjust_checksum(packet, &about.quoted, end(about.error), addresses + ports)?;
+    let end = end(about.error);
+    let checksum = if key.protocol == SCTP {
+        adjust_crc32c(packet, &about.quoted, end, to)?
+    } else {
+        adjust_checksum(packet, &about.quoted, end, addresses + ports)?
+    };
     Some(header + ports + checksum)
 }
 
@@ -203,4 +209,33 @@ fn adjust_checksum<F: Icmp, P: Packet>(
     };
     packet.write(field, new)?;
     Some(complement(old) + u64::from(new))
+}
+
+/// As `adjust_checksum`, of SCTP: the CRC32c covers as much as there was of the packet, not of the quote.
+#[inline(always)]
+fn adjust_crc32c<F: Icmp, P: Packet>(
+    packet: P,
+    quoted: &Headers<F>,
+    end: usize,
+    to: &Flow<F::Address>,
+) -> Option<u64> {
+    let field = quoted.transport() + checksum_offset(SCTP);
+    if field + size_of::<crc32c::Field>() > end {
+        return Some(0);
+    }
+    let old: crc32c::Field = packet.read(field)?;
+    if old == crc32c::NONE {
+        return Some(0);
+    }
+    let difference = crc32c::difference(
+        [
+            quoted.key.source_port.bytes,
+            quoted.key.destination_port.bytes,
+        ],
+        [to.destination_port.bytes, to.source_port.bytes],
+    );
+    let new = crc32c::changed(old, difference, quoted.transport_bytes);
+    packet.write(field, new)?;
+    let sum = |[low, high]: crc32c::Field| u64::from(low) + u64::from(high);
+    Some(sum(old.map(|half| !half)) + sum(new))
 }

@@ -26,8 +26,12 @@ use crate::packet::{Bytes as _, ETHERNET, Headers, Packet as _, Skb};
 use crate::separate::separate_packet;
 
 /// What is quoted of a TCP header: up to its checksum, which a packet that leaves it to the device
-/// must keep (`__bpf_skb_min_len` in net/core/filter.c); of others, what RFC 792 asks for.
+/// must keep (`__bpf_skb_min_len` in net/core/filter.c). Of SCTP: for the same reason its header, and of an
+/// INIT its tag, by which alone the sender knows it (`sctp_err_lookup` in net/sctp/input.c). Of others, what
+/// RFC 792 asks for.
 const TCP_QUOTED: usize = 20;
+const INIT_QUOTED: usize = 20;
+const SCTP_QUOTED: usize = 12;
 const QUOTED: usize = 8;
 
 /// Where the sender is.
@@ -101,13 +105,10 @@ fn error_or<F: Icmp, const L2: usize>(
 }
 
 /// Whether this packet may be refused: sent to one host, and not ICMP but for echo requests (RFC 1122,
-/// section 3.2.2), and not SCTP, which others may serve.
+/// section 3.2.2).
 #[inline(always)]
 fn is_answerable<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> bool {
-    if packet.is_to_many()
-        || headers.key.source == F::Address::UNSPECIFIED
-        || headers.key.protocol == SCTP
-    {
+    if packet.is_to_many() || headers.key.source == F::Address::UNSPECIFIED {
         return false;
     }
     if headers.key.protocol != F::PROTOCOL {
@@ -127,10 +128,11 @@ fn turn_into_error<F: Icmp, const L2: usize>(
     headers: &Headers<F>,
     refusal: Verdict,
 ) -> Option<()> {
-    let quoted = if headers.key.protocol == TCP {
-        TCP_QUOTED
-    } else {
-        QUOTED
+    let quoted = match headers.key.protocol {
+        TCP => TCP_QUOTED,
+        SCTP if usize::from(headers.transport_bytes) >= INIT_QUOTED => INIT_QUOTED,
+        SCTP => SCTP_QUOTED,
+        _ => QUOTED,
     };
     let end = headers.transport() + quoted;
     let sum = sum_of_quote::<F, L2>(packet, headers, end)?;
@@ -182,7 +184,8 @@ fn message<F: Icmp>(refusal: Verdict) -> ([u8; 2], u16) {
 ///
 /// A checksum that is left to the device is filled in, if ever, over what remains of the packet:
 /// then all of it adds up to the complement of what the field holds now (skb_checksum_help in
-/// net/core/dev.c). It holds the sum of the pseudo header, by which it is told.
+/// net/core/dev.c). It holds the sum of the pseudo header, by which it is told. SCTP's is zero then, and quoted
+/// so: who leaves it to a device is on a veth's other end, where nobody fills it in, or on this host.
 #[inline(always)]
 fn sum_of_quote<F: Icmp, const L2: usize>(
     packet: Skb<L2>,
@@ -191,7 +194,7 @@ fn sum_of_quote<F: Icmp, const L2: usize>(
 ) -> Option<u64> {
     let key = &headers.key;
     // Of a fragment none is left to the device (ip_do_fragment in net/ipv4/ip_output.c).
-    if headers.has_ports && !headers.piece.is_fragment() {
+    if headers.has_ports && key.protocol != SCTP && !headers.piece.is_fragment() {
         let at = headers.transport() + checksum_offset(key.protocol);
         let checksum: [u8; 2] = packet.read(at)?;
         let pseudo_header = F::sum(&key.source)

@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::{bpf_csum_update, bpf_l4_csum_replace, bpf_skb_pull_data};
 
-use super::{Bytes, ETHERNET, Packet};
+use super::{Bytes, ETHERNET, Packet, SEVERAL_SIZES};
 
 /// EtherTypes as `__sk_buff::protocol` shows them: network byte order in a wider integer.
 pub(crate) const ETH_P_IP: u32 = 0x0800_u16.to_be() as u32;
@@ -131,6 +131,11 @@ impl<const L2: usize> Bytes for Skb<L2> {
 impl<const L2: usize> Packet for Skb<L2> {
     #[inline(always)]
     fn make_accessible(self, length: usize) {
+        // Each of these segments is an skb of its own behind the common header. What is pulled of the first
+        // one makes it shorter, and the kernel cuts by their lengths (skb_segment in net/core/gso.c).
+        if self.segment_bytes() == SEVERAL_SIZES {
+            return;
+        }
         let whole = self.length();
         let wanted = if length < whole { length } else { whole };
         if self.pointer::<u8>(wanted.wrapping_sub(1) & 0xff).is_none() {

@@ -1,9 +1,10 @@
-//! TCP (RFC 9293) and UDP (RFC 768) headers, as far as translation needs them.
+//! TCP (RFC 9293), UDP (RFC 768) and SCTP headers, as far as translation needs them.
 
 use netproxy_common::Be16;
-use netproxy_common::protocol::{TCP, UDP};
+use netproxy_common::protocol::{SCTP, TCP, UDP, has_ports};
 
 use super::Bytes;
+use super::sctp::{self, Sctp};
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -32,6 +33,7 @@ struct Udp {
 pub(super) struct Ports {
     pub(super) source: Be16,
     pub(super) destination: Be16,
+    /// As in [`super::Headers`].
     pub(super) tcp_flags: u8,
     /// Whether services balance this protocol.
     pub(super) are_there: bool,
@@ -45,7 +47,7 @@ impl Ports {
             source: Be16::ZERO,
             destination: Be16::ZERO,
             tcp_flags: 0,
-            are_there: protocol == TCP || protocol == UDP,
+            are_there: has_ports(protocol),
         }
     }
 }
@@ -55,7 +57,7 @@ impl Ports {
 #[inline(always)]
 pub(super) fn parse<B: Bytes>(packet: B, offset: usize, end: usize, protocol: u8) -> Option<Ports> {
     match protocol {
-        TCP | UDP if B::ARE_QUOTED => {
+        TCP | UDP | SCTP if B::ARE_QUOTED => {
             let [source, destination] = packet.read(offset)?;
             Some(Ports {
                 source,
@@ -82,7 +84,16 @@ pub(super) fn parse<B: Bytes>(packet: B, offset: usize, end: usize, protocol: u8
                 are_there: true,
             })
         }
-        TCP | UDP => None,
+        SCTP if offset + size_of::<Sctp>() <= end => {
+            let header: Sctp = packet.read(offset)?;
+            Some(Ports {
+                source: header.source,
+                destination: header.destination,
+                tcp_flags: sctp::flags(packet, offset, end),
+                are_there: true,
+            })
+        }
+        TCP | UDP | SCTP => None,
         _ => Some(Ports::none(protocol)),
     }
 }
@@ -90,10 +101,10 @@ pub(super) fn parse<B: Bytes>(packet: B, offset: usize, end: usize, protocol: u8
 /// The shortest header of a protocol.
 #[inline(always)]
 pub(super) const fn least_bytes(protocol: u8) -> usize {
-    if protocol == TCP {
-        size_of::<Tcp>()
-    } else {
-        size_of::<Udp>()
+    match protocol {
+        TCP => size_of::<Tcp>(),
+        SCTP => size_of::<Sctp>(),
+        _ => size_of::<Udp>(),
     }
 }
 
@@ -119,8 +130,12 @@ pub(super) fn end<B: Bytes>(packet: B, start: usize, length: u16) -> usize {
     }
 }
 
-/// Offset of the checksum inside the transport header.
+/// Offset of the checksum inside the transport header. That of SCTP is a CRC32c, of four bytes.
 #[inline(always)]
 pub(crate) const fn checksum_offset(protocol: u8) -> usize {
-    if protocol == TCP { 16 } else { 6 }
+    match protocol {
+        TCP => 16,
+        SCTP => 8,
+        _ => 6,
+    }
 }

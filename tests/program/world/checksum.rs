@@ -1,13 +1,19 @@
 //! Whether the checksums of a packet are right, computed by etherparse from what the packet holds.
 
-use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use etherparse::{IpNumber, NetSlice, SlicedPacket, TransportSlice};
 
-/// Of a packet that starts with an IP header: of that header, and of TCP, UDP or ICMP. None where there
+use super::packet;
+
+/// Of a packet that starts with an IP header: of that header, and of TCP, UDP, SCTP or ICMP. None where there
 /// is none to check: no IP packet, a fragment, another protocol, a UDP checksum of zero.
 pub(crate) fn checksums_hold(packet: &[u8]) -> (Option<bool>, Option<bool>) {
     let Ok(packet) = SlicedPacket::from_ip(packet) else {
         return (None, None);
     };
+    let sctp = packet
+        .ip_payload()
+        .filter(|payload| payload.ip_number == IpNumber::SCTP && !payload.fragmented)
+        .and_then(|payload| packet::sctp_holds(payload.payload));
     match (packet.net, packet.transport) {
         (Some(NetSlice::Ipv4(ip)), transport) => {
             let header = ip.header().to_header();
@@ -27,7 +33,7 @@ pub(crate) fn checksums_hold(packet: &[u8]) -> (Option<bool>, Option<bool>) {
                     let right = icmp.icmp_type().calc_checksum(icmp.payload());
                     Some(icmp.checksum() == right)
                 }
-                _ => None,
+                _ => sctp,
             };
             (Some(is_right), transport)
         }
@@ -47,7 +53,7 @@ pub(crate) fn checksums_hold(packet: &[u8]) -> (Option<bool>, Option<bool>) {
                 Some(TransportSlice::Icmpv6(icmp)) => {
                     Some(icmp.is_checksum_valid(source, destination))
                 }
-                _ => None,
+                _ => sctp,
             };
             (None, transport)
         }

@@ -105,9 +105,14 @@ impl Course {
 
 impl Opened {
     /// Every course of every flavour.
-    pub(crate) fn each(mut check: impl FnMut(&World, Self)) {
+    pub(crate) fn each(check: impl FnMut(&World, Self)) {
+        Self::each_of(&Flavour::ALL, check);
+    }
+
+    /// Every course of each of these flavours.
+    pub(crate) fn each_of(flavours: &[Flavour], mut check: impl FnMut(&World, Self)) {
         let mut world = World::new();
-        for flavour in Flavour::ALL {
+        for flavour in flavours.iter().copied() {
             for course in Course::ALL {
                 let opened = course.open(&mut world, flavour);
                 check(&world, opened);

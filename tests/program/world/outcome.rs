@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use etherparse::{IpNumber, NetSlice, SlicedPacket, TransportSlice};
 use netproxy_common::Counter;
 
 use super::packet::Packet;
@@ -147,7 +147,7 @@ impl Outcome {
 
     #[track_caller]
     fn tuple(&self) -> (SocketAddr, SocketAddr) {
-        tuple(&self.output, self.has_link_layer).expect("TCP or UDP comes out")
+        tuple(&self.output, self.has_link_layer).expect("TCP, UDP or SCTP comes out")
     }
 
     #[track_caller]
@@ -166,13 +166,14 @@ impl Outcome {
     }
 }
 
-/// Source and destination of a TCP or UDP packet.
+/// Source and destination of a TCP, UDP or SCTP packet.
 fn tuple(bytes: &[u8], has_link_layer: bool) -> Option<(SocketAddr, SocketAddr)> {
     let packet = if has_link_layer {
         SlicedPacket::from_ethernet(bytes).ok()?
     } else {
         SlicedPacket::from_ip(bytes).ok()?
     };
+    let payload = packet.ip_payload().cloned();
     let (source, destination): (IpAddr, IpAddr) = match packet.net? {
         NetSlice::Ipv4(ip) => {
             let header = ip.header();
@@ -190,9 +191,13 @@ fn tuple(bytes: &[u8], has_link_layer: bool) -> Option<(SocketAddr, SocketAddr)>
         }
         NetSlice::Arp(_) => return None,
     };
-    let (from, to) = match packet.transport? {
-        TransportSlice::Tcp(tcp) => (tcp.source_port(), tcp.destination_port()),
-        TransportSlice::Udp(udp) => (udp.source_port(), udp.destination_port()),
+    let (from, to) = match (packet.transport, payload?) {
+        (Some(TransportSlice::Tcp(tcp)), _) => (tcp.source_port(), tcp.destination_port()),
+        (Some(TransportSlice::Udp(udp)), _) => (udp.source_port(), udp.destination_port()),
+        (None, payload) if payload.ip_number == IpNumber::SCTP => {
+            let &[a, b, c, d] = payload.payload.first_chunk()?;
+            (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
+        }
         _ => return None,
     };
     Some((

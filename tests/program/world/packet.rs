@@ -1,6 +1,7 @@
 //! Packets, described by what they mean.
 
 mod pieces;
+mod sctp;
 mod wire;
 
 use std::net::SocketAddr;
@@ -9,9 +10,10 @@ use etherparse::TcpHeader;
 use netproxy::model::Protocol;
 
 pub(crate) use self::pieces::Piece;
+pub(crate) use self::sctp::{Chunk, holds as sctp_holds, sctp};
 use super::topology::{Flavour, NODE_MAC};
 
-/// A TCP or UDP packet.
+/// A TCP, UDP or SCTP packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packet {
     source: SocketAddr,
@@ -32,6 +34,7 @@ enum Transport {
     Udp {
         has_checksum: bool,
     },
+    Sctp(Chunk),
 }
 
 /// What may stand between the IP header and the transport.
@@ -72,7 +75,7 @@ impl Flavour {
         match self.protocol {
             Protocol::Tcp => tcp(source, destination).syn(),
             Protocol::Udp => udp(source, destination),
-            Protocol::Sctp => panic!("no flavour has SCTP"),
+            Protocol::Sctp => sctp(Chunk::Init, source, destination),
         }
     }
 
@@ -80,7 +83,8 @@ impl Flavour {
     pub(crate) fn answer(self, source: SocketAddr, destination: SocketAddr) -> Packet {
         match self.protocol {
             Protocol::Tcp => tcp(source, destination).syn().ack(),
-            _ => self.first(source, destination),
+            Protocol::Sctp => sctp(Chunk::InitAck, source, destination),
+            Protocol::Udp => self.first(source, destination),
         }
     }
 
@@ -88,7 +92,8 @@ impl Flavour {
     pub(crate) fn later(self, source: SocketAddr, destination: SocketAddr) -> Packet {
         match self.protocol {
             Protocol::Tcp => tcp(source, destination).ack(),
-            _ => self.first(source, destination),
+            Protocol::Sctp => sctp(Chunk::Data, source, destination),
+            Protocol::Udp => self.first(source, destination),
         }
     }
 }
@@ -180,7 +185,7 @@ impl Packet {
     fn flag(mut self, set: impl FnOnce(&mut TcpHeader)) -> Self {
         match &mut self.transport {
             Transport::Tcp(tcp) => set(tcp),
-            Transport::Udp { .. } => panic!("UDP has no flags"),
+            other => panic!("no flags: {other:?}"),
         }
         self
     }

@@ -129,6 +129,8 @@ struct Quoted {
     /// Length of the IP header, with options and extension headers.
     headers: usize,
     protocol: IpNumber,
+    /// How much there is from the transport header on.
+    transport: usize,
 }
 
 impl Quoted {
@@ -143,17 +145,23 @@ impl Quoted {
             }
             etherparse::LaxNetSlice::Arp(_) => panic!("no IP"),
         };
-        let protocol = net.ip_payload_ref().unwrap().ip_number;
-        Self { headers, protocol }
+        let payload = net.ip_payload_ref().unwrap();
+        Self {
+            headers,
+            protocol: payload.ip_number,
+            transport: payload.payload.len(),
+        }
     }
 
-    /// The end: after a TCP header without options, and after eight bytes of others (RFC 792).
+    /// The end: after a TCP header without options, after the tag in an SCTP INIT, as far as there is
+    /// such a thing, and after eight bytes of others (RFC 792).
     fn end(&self) -> usize {
         self.headers
-            + if self.protocol == IpNumber::TCP {
-                20
-            } else {
-                ICMP
+            + match self.protocol {
+                IpNumber::TCP => 20,
+                IpNumber::SCTP if self.transport >= 20 => 20,
+                IpNumber::SCTP => 12,
+                _ => ICMP,
             }
     }
 

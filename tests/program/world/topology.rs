@@ -29,7 +29,7 @@ pub(crate) const NODE_PORT: u16 = 30_080;
 /// The port on which pods listen.
 pub(crate) const POD_PORT: u16 = 8080;
 
-/// A family and a protocol: most rules hold for all four.
+/// A family and a protocol: most rules hold for all six.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flavour {
     pub(crate) family: Family,
@@ -38,7 +38,16 @@ pub(crate) struct Flavour {
 
 impl Flavour {
     /// Every flavour.
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 6] = [
+        Self::new(Family::V4, Protocol::Tcp),
+        Self::new(Family::V4, Protocol::Udp),
+        Self::new(Family::V4, Protocol::Sctp),
+        Self::new(Family::V6, Protocol::Tcp),
+        Self::new(Family::V6, Protocol::Udp),
+        Self::new(Family::V6, Protocol::Sctp),
+    ];
+    /// Those that are served in fragments, too.
+    pub(crate) const IN_PIECES: [Self; 4] = [
         Self::new(Family::V4, Protocol::Tcp),
         Self::new(Family::V4, Protocol::Udp),
         Self::new(Family::V6, Protocol::Tcp),
@@ -54,16 +63,23 @@ impl Flavour {
         Self::new(Family::V4, Protocol::Udp),
         Self::new(Family::V6, Protocol::Udp),
     ];
+    /// Those of SCTP.
+    pub(crate) const SCTP: [Self; 2] = [
+        Self::new(Family::V4, Protocol::Sctp),
+        Self::new(Family::V6, Protocol::Sctp),
+    ];
 
     /// Those of IPv4.
-    pub(crate) const V4: [Self; 2] = [
+    pub(crate) const V4: [Self; 3] = [
         Self::new(Family::V4, Protocol::Tcp),
         Self::new(Family::V4, Protocol::Udp),
+        Self::new(Family::V4, Protocol::Sctp),
     ];
     /// Those of IPv6.
-    pub(crate) const V6: [Self; 2] = [
+    pub(crate) const V6: [Self; 3] = [
         Self::new(Family::V6, Protocol::Tcp),
         Self::new(Family::V6, Protocol::Udp),
+        Self::new(Family::V6, Protocol::Sctp),
     ];
 
     const fn new(family: Family, protocol: Protocol) -> Self {

@@ -26,6 +26,7 @@ impl Packet {
         let protocol = match self.transport {
             Transport::Tcp(_) => 6,
             Transport::Udp { .. } => 17,
+            Transport::Sctp(_) => 132,
         };
         let packet = self.clone().may_be_fragmented().fragment(fragment);
         Piece(packet.carrying(protocol, data))

@@ -12,6 +12,8 @@ use etherparse::{
 use super::super::topology::PEER_MAC;
 use super::{Extras, Fragment, Packet, Transport};
 
+const SCTP: IpNumber = IpNumber::SCTP;
+
 impl Packet {
     /// An ICMP echo request between the same addresses.
     pub(crate) fn echo_request(&self) -> Vec<u8> {
@@ -46,6 +48,7 @@ impl Packet {
         let (protocol, header, field) = match self.transport {
             Transport::Tcp(_) => (6, 20, 16),
             Transport::Udp { .. } => (17, 8, 6),
+            Transport::Sctp(_) => panic!("it leaves no sum there, but zero"),
         };
         let length = header + self.payload.len();
         let transport = bytes.len() - length;
@@ -81,6 +84,9 @@ impl Packet {
 
     /// The packet as it stands on the wire.
     pub(crate) fn bytes(&self) -> Vec<u8> {
+        if let Transport::Sctp(chunk) = self.transport {
+            return self.carrying(SCTP.0, &self.association(chunk));
+        }
         let mut bytes = Vec::new();
         let transport = self.tcp_header();
         let (source, destination) = (self.source.port(), self.destination.port());
