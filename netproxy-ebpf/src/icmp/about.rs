@@ -144,12 +144,13 @@ fn turn_back<F: Icmp, P: Packet>(
         [to.destination_port, to.source_port],
     )?;
     let end = end(about.error);
-    let checksum = if key.protocol == SCTP {
-        adjust_crc32c(packet, &about.quoted, end, to)?
+    let mut sum = header + ports;
+    if key.protocol == SCTP {
+        adjust_crc32c(packet, &about.quoted, end, to, &mut sum)?;
     } else {
-        adjust_checksum(packet, &about.quoted, end, addresses + ports)?
-    };
-    Some(header + ports + checksum)
+        sum += adjust_checksum(packet, &about.quoted, end, addresses + ports)?;
+    }
+    Some(sum)
 }
 
 /// Overwrites the address at `offset`, and adds to `difference` what this adds to a sum over it. A
@@ -211,21 +212,24 @@ fn adjust_checksum<F: Icmp, P: Packet>(
     Some(complement(old) + u64::from(new))
 }
 
-/// As `adjust_checksum`, of SCTP: the CRC32c covers as much as there was of the packet, not of the quote.
-#[inline(always)]
+/// Makes up for new ports in the CRC32c of a quoted SCTP packet, where that is quoted, and adds to `sum` what
+/// this adds to a sum over it. It covers as much as there was of the packet, not of the quote. A function of
+/// its own for its stack.
+#[inline(never)]
 fn adjust_crc32c<F: Icmp, P: Packet>(
     packet: P,
     quoted: &Headers<F>,
     end: usize,
     to: &Flow<F::Address>,
-) -> Option<u64> {
+    sum: &mut u64,
+) -> Option<()> {
     let field = quoted.transport() + checksum_offset(SCTP);
     if field + size_of::<crc32c::Field>() > end {
-        return Some(0);
+        return Some(());
     }
     let old: crc32c::Field = packet.read(field)?;
     if old == crc32c::NONE {
-        return Some(0);
+        return Some(());
     }
     let difference = crc32c::difference(
         [
@@ -235,7 +239,8 @@ fn adjust_crc32c<F: Icmp, P: Packet>(
         [to.destination_port.bytes, to.source_port.bytes],
     );
     let new = crc32c::changed(old, difference, quoted.transport_bytes);
-    packet.write(field, new)?;
-    let sum = |[low, high]: crc32c::Field| u64::from(low) + u64::from(high);
-    Some(sum(old.map(|half| !half)) + sum(new))
+    for (old, new) in old.into_iter().zip(new) {
+        *sum += u64::from(!old) + u64::from(new);
+    }
+    packet.write(field, new)
 }
