@@ -8,13 +8,11 @@
 
 use aya_ebpf::bindings::BPF_ANY;
 use netproxy_common::fragment::FRAGMENT_LIFETIME_S;
-use netproxy_common::{AddressFlags, Counter, FlowKey, Fragment, FragmentKey};
+use netproxy_common::{FlowKey, Fragment, FragmentKey};
 
 use crate::clock::now_s;
-use crate::count::count;
 use crate::family::Family;
-use crate::hooks::Verdict;
-use crate::packet::{Headers, Packet, Parse, Piece};
+use crate::packet::{Headers, Packet, Parse};
 use crate::separate::separate;
 
 /// Makes the headers of a fragment as complete as can be; false: it has no transport header, and
@@ -37,22 +35,6 @@ pub(crate) fn complete<F: Parse, P: Packet>(packet: P, headers: &mut Headers<F>)
 pub(crate) fn remember<F: Parse, P: Packet>(packet: P, headers: &Headers<F>) {
     if let Some(identification) = F::identification(packet, headers) {
         keep::<F>(&headers.key, identification);
-    }
-}
-
-/// What becomes of a fragment without a transport header that belongs to no flow, sent to what means
-/// `address` here.
-#[inline(always)]
-pub(crate) fn orphan<F: Family>(headers: &Headers<F>, address: AddressFlags) -> Verdict {
-    if !headers.has_ports {
-        Verdict::PASS
-    } else if !address.has(AddressFlags::CLUSTER_IP | AddressFlags::VIP) {
-        count(Counter::FragmentUnknown);
-        Verdict::PASS
-    } else if headers.piece == Piece::Split {
-        Verdict::drop(Counter::SplitHeader)
-    } else {
-        Verdict::drop(Counter::FragmentBeforeFirst)
     }
 }
 
