@@ -52,8 +52,8 @@ fn look_up<F: Family>(tuple: &mut FlowKey<F::Address>, identification: u32) -> u
     let Some(entry) = F::fragments().get_ptr(&key(tuple, identification)) else {
         return 0;
     };
-    // SAFETY: a live map value; of one that is recycled meanwhile the ports are another datagram's of a
-    // service, and the flow of the tuple is not found, or one that gets a fragment too many.
+    // SAFETY: a live map value, copied at once. If the LRU recycles it meanwhile, the ports are another
+    // datagram's: then no flow is found, or one that gets a fragment too many.
     let first = unsafe { *entry };
     if first.deadline_s < now_s() {
         return 0;
