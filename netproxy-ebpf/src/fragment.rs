@@ -8,13 +8,11 @@
 
 use aya_ebpf::bindings::BPF_ANY;
 use netproxy_common::fragment::FRAGMENT_LIFETIME_S;
-use netproxy_common::{AddressFlags, Counter, FlowKey, Fragment, FragmentKey};
+use netproxy_common::{FlowKey, Fragment, FragmentKey};
 
 use crate::clock::now_s;
-use crate::count::count;
 use crate::family::Family;
-use crate::hooks::Verdict;
-use crate::packet::{Headers, Packet, Parse, Piece};
+use crate::packet::{Headers, Packet, Parse};
 use crate::separate::separate;
 
 /// Makes the headers of a fragment as complete as can be; false: it has no transport header, and
@@ -40,22 +38,6 @@ pub(crate) fn remember<F: Parse, P: Packet>(packet: P, headers: &Headers<F>) {
     }
 }
 
-/// What becomes of a fragment without a transport header that belongs to no flow, sent to what means
-/// `address` here.
-#[inline(always)]
-pub(crate) fn orphan<F: Family>(headers: &Headers<F>, address: AddressFlags) -> Verdict {
-    if !headers.has_ports {
-        Verdict::PASS
-    } else if !address.has(AddressFlags::CLUSTER_IP | AddressFlags::VIP) {
-        count(Counter::FragmentUnknown);
-        Verdict::PASS
-    } else if headers.piece == Piece::Split {
-        Verdict::drop(Counter::SplitHeader)
-    } else {
-        Verdict::drop(Counter::FragmentBeforeFirst)
-    }
-}
-
 separate! {
     /// Gives the tuple of a fragment the ports of the first one; zero: they are not known.
     fn recall(mut tuple: FlowKey; identification) = look_up as recall_fragment_v4, recall_fragment_v6;
@@ -70,8 +52,8 @@ fn look_up<F: Family>(tuple: &mut FlowKey<F::Address>, identification: u32) -> u
     let Some(entry) = F::fragments().get_ptr(&key(tuple, identification)) else {
         return 0;
     };
-    // SAFETY: a live map value; of one that is recycled meanwhile the ports are another datagram's of a
-    // service, and the flow of the tuple is not found, or one that gets a fragment too many.
+    // SAFETY: a live map value, copied at once. If the LRU recycles it meanwhile, the ports are another
+    // datagram's: then no flow is found, or one that gets a fragment too many.
     let first = unsafe { *entry };
     if first.deadline_s < now_s() {
         return 0;

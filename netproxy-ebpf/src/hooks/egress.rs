@@ -53,7 +53,7 @@ fn sent_by_host<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>)
         return Verdict::PASS;
     }
     if !headers.piece.has_header() {
-        return fragment::orphan(headers, address);
+        return open::orphan(headers, address);
     }
     open::for_host::<F, L2>(packet, headers, address)
 }

@@ -38,7 +38,7 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
     let verdict = match known {
         Some(verdict) => verdict,
         None if !device::is_for_host(packet) => Verdict::PASS,
-        None if !headers.piece.has_header() => fragment::orphan(&headers, address),
+        None if !headers.piece.has_header() => open::orphan(&headers, address),
         None => open::at_ingress::<F, L2>(packet, &headers, address),
     };
     if verdict.is_refusal() && headers.piece.has_header() {

@@ -10,7 +10,7 @@ use crate::count::count;
 use crate::family::Family;
 use crate::flow::{self, OpenError};
 use crate::maps::Opening;
-use crate::packet::{Headers, Packet as _, Parse, Skb};
+use crate::packet::{Headers, Packet as _, Parse, Piece, Skb};
 use crate::service::{self, Client, Snapshot};
 use crate::{affinity, device, drops, nat, networks, ports, route};
 
@@ -207,6 +207,26 @@ pub(super) fn unserved<F: Family>(headers: &Headers<F>, address: AddressFlags) -
     } else {
         Verdict::PASS
     }
+}
+
+/// What becomes of a fragment without a transport header that belongs to no flow, as far as is known.
+#[inline(always)]
+pub(super) fn orphan<F: Family>(headers: &Headers<F>, address: AddressFlags) -> Verdict {
+    if address.has(AddressFlags::LINGERING) {
+        return nowhere(headers);
+    }
+    if !headers.has_ports {
+        return Verdict::PASS;
+    }
+    if !address.has(AddressFlags::CLUSTER_IP | AddressFlags::VIP) {
+        count(Counter::FragmentUnknown);
+        return Verdict::PASS;
+    }
+    Verdict::drop(if headers.piece == Piece::Split {
+        Counter::SplitHeader
+    } else {
+        Counter::FragmentBeforeFirst
+    })
 }
 
 /// This CPU's room.

@@ -82,11 +82,9 @@ impl Parse for V6 {
                         offset: field & OFFSET,
                         has_more: field & MORE_FRAGMENTS != 0,
                     };
-                    // Otherwise it is a whole datagram (RFC 6946). What a fragment has behind this header
-                    // may be data; extension headers there are nobody's service traffic.
-                    if place.offset != 0 || place.has_more {
-                        break;
-                    }
+                    // What is behind this header may be data; extension headers there are nobody's
+                    // service traffic.
+                    break;
                 }
                 _ => break,
             }
