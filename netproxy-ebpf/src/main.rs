@@ -16,6 +16,7 @@ mod device;
 mod family;
 mod flow;
 mod hooks;
+mod host_socket;
 mod icmp;
 mod maps;
 mod nat;

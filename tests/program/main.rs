@@ -28,6 +28,7 @@ mod malformed;
 mod masquerade;
 mod networks;
 mod policy;
+mod ports;
 mod refusal;
 mod refusal_form;
 mod source_ranges;

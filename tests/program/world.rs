@@ -3,6 +3,7 @@
 mod affinity;
 mod asker;
 mod checksum;
+mod crowd;
 mod error;
 mod flows;
 mod hook;
