@@ -8,6 +8,7 @@ mod cluster;
 mod cluster_ip;
 mod command_line;
 mod errors;
+mod flood;
 mod ground;
 mod hairpin;
 mod health;
