@@ -12,6 +12,7 @@ mod endpoints;
 pub(crate) mod error;
 mod flows;
 mod log;
+mod maps;
 mod run;
 mod service_name;
 mod services;
@@ -78,6 +79,8 @@ enum Command {
     Flows(flows::FlowsArgs),
     /// Show what the programs have counted
     Counters(counters::CountersArgs),
+    /// Show how full the flow table is
+    Maps(maps::MapsArgs),
     /// Tell what stands in netproxy's way on this node
     Check(check::CheckArgs),
     /// Remove every program, map and pin of netproxy from this node
@@ -116,6 +119,7 @@ impl Cli {
             Command::Endpoints(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Flows(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Counters(args) => args.run(&View::open(&pins)?, &mut list)?,
+            Command::Maps(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Check(args) => code = args.run(&bpffs, &mut list)?,
             Command::Cleanup(args) => args.run(&pins, &mut list)?,
             Command::TerminateSockets => {}

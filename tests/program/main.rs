@@ -17,6 +17,7 @@ mod choice;
 mod collision;
 mod deadline;
 mod edge;
+mod expiry;
 mod flow_life;
 mod headers;
 mod host;

@@ -21,7 +21,7 @@ use crate::{print, print_ready};
 /// Between two looks at how many were answered.
 const TURN: u64 = 64;
 /// How long to wait for answers that may have been lost.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(100);
 /// How often to say how far it is.
 const PROGRESS: u64 = 100_000;
 /// Hops, as hosts have them.
@@ -41,7 +41,7 @@ pub(crate) struct Flood {
     #[arg(long)]
     sources: IpNet,
     /// How many may be unanswered at a time.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 128)]
     unanswered: u64,
 }
 
