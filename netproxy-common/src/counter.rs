@@ -101,4 +101,7 @@ counters! {
     RewriteFailed => "rewrite_failed", drop: true;
     /// A service id or range that the maps do not hold.
     Inconsistent => "inconsistent", drop: true;
+    /// An unanswered or closed flow was given up for a new one, as no source port towards its endpoint was
+    /// free.
+    FlowGivenUp => "flow_given_up", drop: false;
 }

@@ -114,6 +114,19 @@ impl<A: Copy> Flow<A> {
         self.flags = (self.flags & FlowFlags::REPLY) ^ FlowFlags::REPLY;
     }
 
+    /// Whether this half belongs to the one under `key`, if that names this one: each translates into what
+    /// the other answers.
+    #[inline(always)]
+    pub fn is_partner_of(&self, key: &FlowKey<A>) -> bool
+    where
+        A: PartialEq,
+    {
+        self.source_port == key.destination_port
+            && self.destination_port == key.source_port
+            && self.source == key.destination
+            && self.destination == key.source
+    }
+
     /// Whether any of `flags` is set.
     #[must_use]
     pub const fn has(&self, flags: u8) -> bool {

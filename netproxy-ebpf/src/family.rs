@@ -6,7 +6,7 @@ use netproxy_common::{Ipv4, Ipv6, Source};
 use crate::config;
 use crate::maps::{
     self, Addresses, Affinities, Assured, Endpoints, Fragments, Frontends, Halves, Networks,
-    Openings, Pending, PortCursors, SourceRanges,
+    Openings, Pending, PortsTowards, SourceRanges,
 };
 
 /// An IP family of the datapath.
@@ -29,7 +29,7 @@ pub(crate) trait Family: 'static {
     fn endpoints() -> &'static Endpoints<Self::Address>;
     fn assured() -> &'static Assured<Self::Address>;
     fn pending() -> &'static Pending<Self::Address>;
-    fn port_cursors() -> &'static PortCursors<Self::Address>;
+    fn ports() -> &'static PortsTowards<Self::Address>;
     fn halves() -> &'static Halves<Self::Address>;
     fn service_cidrs() -> &'static Networks<Self::Address>;
     fn pod_cidrs() -> &'static Networks<Self::Address>;
@@ -100,7 +100,7 @@ impl Family for V4 {
 
     family_maps!(Ipv4, addresses: Addresses => ADDRESSES_V4, frontends: Frontends => FRONTENDS_V4,
         endpoints: Endpoints => ENDPOINTS_V4, assured: Assured => FLOWS_V4,
-        pending: Pending => PENDING_V4, port_cursors: PortCursors => PORT_CURSORS_V4,
+        pending: Pending => PENDING_V4, ports: PortsTowards => PORTS_V4,
         halves: Halves => HALVES_V4, service_cidrs: Networks => SERVICE_CIDRS_V4,
         pod_cidrs: Networks => POD_CIDRS_V4, source_ranges: SourceRanges => SOURCE_RANGES_V4,
         affinity: Affinities => AFFINITY_V4, openings: Openings => OPENINGS_V4,
@@ -147,7 +147,7 @@ impl Family for V6 {
 
     family_maps!(Ipv6, addresses: Addresses => ADDRESSES_V6, frontends: Frontends => FRONTENDS_V6,
         endpoints: Endpoints => ENDPOINTS_V6, assured: Assured => FLOWS_V6,
-        pending: Pending => PENDING_V6, port_cursors: PortCursors => PORT_CURSORS_V6,
+        pending: Pending => PENDING_V6, ports: PortsTowards => PORTS_V6,
         halves: Halves => HALVES_V6, service_cidrs: Networks => SERVICE_CIDRS_V6,
         pod_cidrs: Networks => POD_CIDRS_V6, source_ranges: SourceRanges => SOURCE_RANGES_V6,
         affinity: Affinities => AFFINITY_V6, openings: Openings => OPENINGS_V6,

@@ -2,7 +2,9 @@
 //!
 //! A half past its deadline counts as absent unless its partner is alive, so correctness never
 //! waits for the agent. The reply half is inserted with NOEXIST: it is the reservation of the
-//! tuple in which the endpoint answers. Either half restores the other while the flow opens.
+//! tuple in which the endpoint answers. Either half restores the other while the flow is in the LRU,
+//! unless somebody else has the other's tuple by then: two halves are partners only if each names the
+//! other, and a half without a partner touches nobody else's.
 
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use netproxy_common::flow::FlowFlags;
@@ -22,7 +24,8 @@ use crate::usable::{self, Chosen};
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum OpenError {
-    /// Another flow answers in the same tuple.
+    /// Another flow answers in the same tuple. What is above these bits is for how many seconds, if it
+    /// is one that may be given up.
     Taken = 1,
     /// Another packet of the same client has opened the flow meanwhile.
     Exists,
@@ -32,13 +35,59 @@ pub(crate) enum OpenError {
 
 const EEXIST: i32 = -17;
 
+/// How opening a flow ended: an `OpenError` or zero in the low bits.
+#[derive(Clone, Copy)]
+pub(crate) struct Opened(u32);
+
+/// The bits of an `Opened` that hold an `OpenError`.
+const ERROR_BITS: u32 = 2;
+
+impl Opened {
+    /// Somebody has the tuple who keeps it.
+    pub(crate) const TAKEN: Self = Self(OpenError::Taken as u32);
+
+    #[inline(always)]
+    pub(crate) fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    #[inline(always)]
+    pub(crate) fn bits(self) -> u32 {
+        self.0
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_taken(self) -> bool {
+        self.0 & ((1 << ERROR_BITS) - 1) == OpenError::Taken as u32
+    }
+
+    /// How long the flow that has the tuple would go on without a packet, in seconds and at least one, if
+    /// it may be given up; else zero.
+    #[inline(always)]
+    pub(crate) fn spare_s(self) -> u32 {
+        self.0 >> ERROR_BITS
+    }
+
+    #[inline(always)]
+    pub(crate) fn result(self) -> Result<(), OpenError> {
+        match self.0 {
+            0 => Ok(()),
+            _ if self.is_taken() => Err(OpenError::Taken),
+            error if error == OpenError::Exists as u32 => Err(OpenError::Exists),
+            _ => Err(OpenError::Full),
+        }
+    }
+}
+
 /// The half that a packet with ports matches, copied, unless the packet begins something new in its
 /// tuple.
 #[inline(always)]
 pub(crate) fn of_packet<F: Family>(headers: &Headers<F>) -> Option<Flow<F::Address>> {
     let key = &headers.key;
     let mut flow = find::<F>(key)?;
-    if is_over(&flow, key.protocol, headers.tcp_flags) {
+    if is_over(&flow, key.protocol, headers.tcp_flags)
+        || (flow.state != FlowState::Established as u8 && is_orphan::<F>(key, &flow) != 0)
+    {
         forget::<F>(key, &flow);
         return None;
     }
@@ -133,12 +182,13 @@ pub(crate) fn open<F: Family>(
     key: &FlowKey<F::Address>,
     flow: &Flow<F::Address>,
 ) -> Result<(), OpenError> {
-    match insert::<F>(key, flow) {
-        0 => Ok(()),
-        error if error == OpenError::Taken as u32 => Err(OpenError::Taken),
-        error if error == OpenError::Exists as u32 => Err(OpenError::Exists),
-        _ => Err(OpenError::Full),
-    }
+    try_open::<F>(key, flow).result()
+}
+
+/// As [`open`]; tells more about a tuple that is taken.
+#[inline(always)]
+pub(crate) fn try_open<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> Opened {
+    Opened(insert::<F>(key, flow))
 }
 
 #[inline(always)]
@@ -147,8 +197,9 @@ fn insert_both<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) ->
     let Some(reply) = partner::<F>(key, flow) else {
         return OpenError::Full as u32;
     };
-    if !vacate::<F>(&reply.key) {
-        return OpenError::Taken as u32;
+    let taken = vacate::<F>(&reply.key);
+    if taken != 0 {
+        return taken;
     }
     if let Err(refused) = F::pending().insert(&reply.key, &reply.flow, u64::from(BPF_NOEXIST)) {
         return if refused == EEXIST {
@@ -179,29 +230,59 @@ fn insert_both<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) ->
     }
 }
 
-/// Whether no live flow has a half under `key`. One that only waits for the agent to remove it is
-/// forgotten, both halves: the one left over would else pass for its successor's.
+/// The tuple in which the flow will be answered that this CPU has just opened.
 #[inline(always)]
-fn vacate<F: Family>(key: &FlowKey<F::Address>) -> bool {
+pub(crate) fn key_of_answer<F: Family>() -> Option<&'static FlowKey<F::Address>> {
+    let half = F::halves().get_ptr(0)?;
+    // SAFETY: as in `partner`.
+    Some(unsafe { &(*half).key })
+}
+
+/// Zero if no live flow has a half under `key`, else `OpenError::Taken` with how long that may be given
+/// up. One that only waits for the agent to remove it is forgotten, both halves: the one left over would
+/// else pass for its successor's.
+#[inline(always)]
+fn vacate<F: Family>(key: &FlowKey<F::Address>) -> u32 {
     let Some(flow) = pointer::<F>(key) else {
-        return true;
+        return 0;
     };
-    if is_alive::<F>(key) != 0 {
-        return false;
+    let left_s = is_alive::<F>(key);
+    if left_s == 0 {
+        // SAFETY: a live map value, which `forget` reads before it removes anything.
+        forget::<F>(key, unsafe { &*flow });
+        return 0;
     }
-    // SAFETY: a live map value, which `forget` reads before it removes anything.
-    forget::<F>(key, unsafe { &*flow });
-    true
+    // SAFETY: as above.
+    let spare_s = if may_give_way(unsafe { &*flow }) {
+        left_s
+    } else {
+        0
+    };
+    spare_s << ERROR_BITS | OpenError::Taken as u32
+}
+
+/// Whether a flow may be given up for another, where there is no room for both: nobody would miss one
+/// whose client has never answered, or that is closed.
+#[inline(always)]
+fn may_give_way<A>(flow: &Flow<A>) -> bool {
+    flow.state != FlowState::Established as u8
 }
 
 separate! {
     /// As `open`; zero, or an `OpenError`.
     fn insert(ref key: FlowKey, ref flow: Flow) = insert_both as open_flow_v4, open_flow_v6;
     /// Forgets the flow of which `flow` under `key` is a half.
-    fn forget(ref key: FlowKey, ref flow: Flow)
+    pub(crate) fn forget(ref key: FlowKey, ref flow: Flow)
         = remove as forget_flow_v4, forget_flow_v6;
-    /// Whether the flow of which a half is under `key` is alive, one of its halves is; zero: it is not.
+    /// Gives up the flow that has the tuple in which `flow` under `key` would be answered, if it may be.
+    pub(crate) fn make_way(ref key: FlowKey, ref flow: Flow)
+        = give_up as make_way_v4, make_way_v6;
+    /// How long the flow of which a half is under `key` goes on without a packet, in seconds and at least
+    /// one, as long as its longer half; zero: it is over.
     fn is_alive(ref key: FlowKey) = lives as is_flow_alive_v4, is_flow_alive_v6;
+    /// Whether somebody else's half is where the partner of the half `flow` under `key` would be: the LRU took
+    /// the partner, and another flow its tuple.
+    fn is_orphan(ref key: FlowKey, ref flow: Flow) = has_lost as is_orphan_v4, is_orphan_v6;
     /// An opening flow becomes assured when the client answers the endpoint: then a flood from
     /// spoofed sources cannot fill the tier that nothing evicts.
     fn note_opening(ref key: FlowKey, mut flow: Flow; tcp_flags)
@@ -216,12 +297,56 @@ fn remove<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> u32 
     // The partner first: `flow` may be the entry itself.
     let mut half = on_stack(key);
     half.turn_to_partner(flow);
-    let _ = F::pending().remove(&half);
-    let _ = F::assured().remove(&half);
+    if is_partner::<F>(&half, key) {
+        let _ = F::pending().remove(&half);
+        let _ = F::assured().remove(&half);
+    }
     half = *key;
     let _ = F::pending().remove(&half);
     let _ = F::assured().remove(&half);
     0
+}
+
+#[inline(always)]
+fn give_up<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> u32 {
+    let key = &on_stack(key);
+    let Some(reply) = partner::<F>(key, flow) else {
+        return 0;
+    };
+    if F::assured().get_ptr(&reply.key).is_some() {
+        return 0;
+    }
+    let Some(other) = F::pending().get_ptr(&reply.key) else {
+        return 0;
+    };
+    // SAFETY: a live map value, read before anything is removed.
+    let other = unsafe { &*other };
+    if !may_give_way(other) {
+        return 0;
+    }
+    // Not from the assured tier: if it is assured at this moment, it stays.
+    let mut half = reply.key;
+    half.turn_to_partner(other);
+    if is_partner::<F>(&half, &reply.key) {
+        let _ = F::pending().remove(&half);
+    }
+    let _ = F::pending().remove(&reply.key);
+    count(Counter::FlowGivenUp);
+    1
+}
+
+#[inline(always)]
+fn has_lost<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> u32 {
+    let mut half = on_stack(key);
+    half.turn_to_partner(flow);
+    u32::from(pointer::<F>(&half).is_some() && !is_partner::<F>(&half, key))
+}
+
+/// Whether there is a half under `half` that belongs to the one under `key`.
+#[inline(always)]
+fn is_partner<F: Family>(half: &FlowKey<F::Address>, key: &FlowKey<F::Address>) -> bool {
+    // SAFETY: a live map value, as in `copy`.
+    pointer::<F>(half).is_some_and(|other| unsafe { (*other).is_partner_of(key) })
 }
 
 /// Takes note of a packet that matched `flow` (a copy) under `key`: keeps it alive, and moves it
@@ -234,14 +359,18 @@ pub(crate) fn note<F: Family>(
 ) {
     if flow.state == FlowState::Established as u8 {
         let deadline_s = now_s() + FlowState::Established.lifetime_s(key.protocol);
-        if tcp_flags & (FIN | RST) != 0 && !flow.has(FlowFlags::CLOSED) {
+        // Who has sent FIN may still reset.
+        if tcp_flags & RST != 0 || (tcp_flags & FIN != 0 && !flow.has(FlowFlags::CLOSED)) {
             note_close::<F>(key, flow, u32::from(tcp_flags));
-        } else if flow.deadline_s != deadline_s
-            && let Some(entry) = pointer::<F>(key)
-        {
-            // SAFETY: a live map value; an aligned u32 store. If the entry was recycled meanwhile,
-            // some flow lives a little longer.
-            unsafe { (&raw mut (*entry).deadline_s).write_volatile(deadline_s) };
+        } else if flow.deadline_s != deadline_s {
+            if let Some(entry) = F::assured().get_ptr_mut(key) {
+                // SAFETY: a live map value; an aligned u32 store. If the entry was recycled
+                // meanwhile, some flow lives a little longer.
+                unsafe { (&raw mut (*entry).deadline_s).write_volatile(deadline_s) };
+            } else {
+                // The assured tier was full: by now there may be room.
+                note_opening::<F>(key, flow, u32::from(tcp_flags));
+            }
         }
     } else if flow.state == FlowState::Opening as u8 {
         note_opening::<F>(key, flow, u32::from(tcp_flags));
@@ -304,15 +433,21 @@ fn lives<F: Family>(key: &FlowKey<F::Address>) -> u32 {
         return 0;
     };
     let now_s = now_s();
-    // SAFETY: live map values, as in `find`.
-    unsafe {
-        if (*flow).deadline_s >= now_s {
-            return 1;
-        }
+    // SAFETY: a live map value, as in `copy`.
+    let (mut deadline_s, own) = unsafe {
+        let own = key;
         key.turn_to_partner(&*flow);
-        let partner = pointer::<F>(&key);
-        u32::from(partner.is_some_and(|partner| (*partner).deadline_s >= now_s))
+        ((*flow).deadline_s, own)
+    };
+    if let Some(partner) = pointer::<F>(&key) {
+        // SAFETY: as above.
+        unsafe {
+            if (*partner).is_partner_of(&own) {
+                deadline_s = deadline_s.max((*partner).deadline_s);
+            }
+        }
     }
+    (deadline_s + 1).saturating_sub(now_s)
 }
 
 #[inline(always)]
@@ -330,25 +465,30 @@ fn go_on_opening<F: Family>(
         close::<F>(key, flow, partner);
         return 0;
     }
-    let other = F::pending().get_ptr(&partner.key);
-    let answers = !has_connections(key.protocol) || tcp_flags & (SYN | ACK) == ACK;
-    if !flow.has(FlowFlags::REPLY)
-        && answers
+    let is_established = flow.state == FlowState::Established as u8;
+    if let Some(other) = F::pending().get_ptr(&partner.key) {
         // SAFETY: a live map value.
-        && other.is_some_and(|other| unsafe { (*other).has(FlowFlags::SEEN) })
-    {
-        promote::<F>(key, flow, partner);
-        return 0;
-    }
-    if other.is_none() {
+        let seen = unsafe { (*other).flags };
+        let is_answered = seen & FlowFlags::SEEN != 0
+            && (!has_connections(key.protocol) || tcp_flags & (SYN | ACK) == ACK);
+        if !flow.has(FlowFlags::REPLY) && (is_answered || is_established) {
+            partner.flow.flags |= seen;
+            promote::<F>(key, flow, partner);
+            return 0;
+        }
+    } else {
         // The LRU took the other half.
         let _ = F::pending().insert(&partner.key, &partner.flow, u64::from(BPF_NOEXIST));
     }
     if let Some(entry) = F::pending().get_ptr_mut(key) {
+        let state = if is_established {
+            FlowState::Established
+        } else {
+            FlowState::Opening
+        };
         // SAFETY: as in `note`.
         unsafe {
-            (&raw mut (*entry).deadline_s)
-                .write_volatile(now_s() + FlowState::Opening.lifetime_s(key.protocol));
+            (&raw mut (*entry).deadline_s).write_volatile(now_s() + state.lifetime_s(key.protocol));
             (&raw mut (*entry).flags).write_volatile(flow.flags | FlowFlags::SEEN);
         }
     }
@@ -404,6 +544,11 @@ fn go_on_closing<F: Family>(
     let Some(partner) = partner::<F>(key, flow) else {
         return 0;
     };
+    // A flow that found no room in the assured tier may have lost its partner.
+    if is_orphan::<F>(key, flow) != 0 {
+        let _ = F::pending().remove(key);
+        return 0;
+    }
     let is_over = tcp_flags as u8 & RST != 0
         // SAFETY: a live map value.
         || pointer::<F>(&partner.key).is_none_or(|other| unsafe { (*other).has(FlowFlags::CLOSED) });

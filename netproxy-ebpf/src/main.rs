@@ -19,6 +19,7 @@ mod family;
 mod flow;
 mod fragment;
 mod hooks;
+mod host_socket;
 mod icmp;
 mod maps;
 mod nat;

@@ -6,7 +6,7 @@ use aya_ebpf::macros::btf_map;
 use netproxy_common::network::NETWORKS;
 use netproxy_common::{
     AddressFlags, Affinity, AffinityKey, Connection, Device, DropKey, Endpoint, Flow, FlowKey,
-    Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Name, Network, Range, Service,
+    Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Name, Network, Ports, Range, Service,
     Source, SourceRange, Talk,
 };
 
@@ -46,7 +46,7 @@ pub(crate) type Assured<A> = HashMap<FlowKey<A>, Flow<A>, 524_288, GROWING>;
 pub(crate) type Pending<A> = LruHashMap<FlowKey<A>, Flow<A>, 65_536>;
 pub(crate) type Halves<A> = PerCpuArray<Half<A>, 1>;
 pub(crate) type Openings<A> = PerCpuArray<Opening<A>, 1>;
-pub(crate) type PortCursors<A> = LruHashMap<FrontendKey<A>, u32, 16_384>;
+pub(crate) type PortsTowards<A> = LruHashMap<FrontendKey<A>, Ports, 16_384>;
 
 pub(crate) type Affinities<A> = LruHashMap<AffinityKey<A>, Affinity<A>, 65_536>;
 pub(crate) type Fragments<A> = LruHashMap<FragmentKey<A>, Fragment, 16_384>;
@@ -109,11 +109,11 @@ pub(crate) static PENDING_V4: Pending<Ipv4> = Pending::new();
 #[btf_map]
 pub(crate) static PENDING_V6: Pending<Ipv6> = Pending::new();
 
-/// Where the search for a source port towards a destination goes on.
+/// The source ports towards a destination.
 #[btf_map]
-pub(crate) static PORT_CURSORS_V4: PortCursors<Ipv4> = PortCursors::new();
+pub(crate) static PORTS_V4: PortsTowards<Ipv4> = PortsTowards::new();
 #[btf_map]
-pub(crate) static PORT_CURSORS_V6: PortCursors<Ipv6> = PortCursors::new();
+pub(crate) static PORTS_V6: PortsTowards<Ipv6> = PortsTowards::new();
 
 /// The ports of datagrams that come in fragments.
 #[btf_map]

@@ -6,48 +6,54 @@
 //! it must take for absent, or the hook's context, and yields a number of which the verifier knows nothing.
 
 /// Makes `name<F>(references, numbers) -> u32` for both families, which runs `body<F>` exported under
-/// a name for each. `ref key: FlowKey` stands for `key: &FlowKey<F::Address>`, `mut` for `&mut`.
+/// a name for each. `ref key: FlowKey` stands for `key: &FlowKey<F::Address>`, `mut` for `&mut`, and
+/// `name[skb]` for a first argument that is the hook's context.
 macro_rules! separate {
     ($(
         $(#[$doc:meta])*
-        $visibility:vis fn $name:ident($($access:ident $pointer:ident: $type:ident),+ $(; $($number:ident),+)?)
+        $visibility:vis fn $name:ident$([$skb:ident])?($($access:ident $pointer:ident: $type:ident),+ $(; $($number:ident),+)?)
             = $body:ident as $v4:ident, $v6:ident;
     )+) => {$(
         $(#[$doc])*
         #[inline(always)]
         $visibility fn $name<F: $crate::family::Family>(
+            $($skb: *mut aya_ebpf::bindings::__sk_buff,)?
             $($pointer: $crate::separate::reference!($access $type<F::Address>),)+
             $($($number: u32,)+)?
         ) -> u32 {
             $(let $pointer = core::ptr::from_ref($pointer).cast_mut();)+
             if F::AF == <$crate::family::V4 as $crate::family::Family>::AF {
-                $v4($($pointer.cast(),)+ $($($number,)+)?)
+                $v4($($skb,)? $($pointer.cast(),)+ $($($number,)+)?)
             } else {
-                $v6($($pointer.cast(),)+ $($($number,)+)?)
+                $v6($($skb,)? $($pointer.cast(),)+ $($($number,)+)?)
             }
         }
 
         $crate::separate::exported! {
             $v4: $crate::family::V4, netproxy_common::Ipv4, $body,
-            [$($access $pointer: $type),+], [$($($number),+)?]
+            [$($skb)?], [$($access $pointer: $type),+], [$($($number),+)?]
         }
         $crate::separate::exported! {
             $v6: $crate::family::V6, netproxy_common::Ipv6, $body,
-            [$($access $pointer: $type),+], [$($($number),+)?]
+            [$($skb)?], [$($access $pointer: $type),+], [$($($number),+)?]
         }
     )+};
 }
 
 macro_rules! exported {
     ($name:ident: $family:ty, $address:ty, $body:ident,
-     [$($access:ident $pointer:ident: $type:ident),+], [$($number:ident),*]) => {
+     [$($skb:ident)?], [$($access:ident $pointer:ident: $type:ident),+], [$($number:ident),*]) => {
         #[unsafe(no_mangle)]
         #[inline(never)]
-        extern "C" fn $name($($pointer: *mut $type<$address>,)+ $($number: u32,)*) -> u32 {
+        extern "C" fn $name(
+            $($skb: *mut aya_ebpf::bindings::__sk_buff,)?
+            $($pointer: *mut $type<$address>,)+
+            $($number: u32,)*
+        ) -> u32 {
             // SAFETY: the verifier checks at each call that they point to as much memory as their
             // types need; `separate` takes them by reference, and each is used as it was taken.
             match unsafe { ($($crate::separate::borrow!($access $pointer),)+) } {
-                ($(Some($pointer),)+) => $body::<$family>($($pointer,)+ $($number,)*),
+                ($(Some($pointer),)+) => $body::<$family>($($skb,)? $($pointer,)+ $($number,)*),
                 _ => 0,
             }
         }

@@ -4,6 +4,7 @@
 //! Nothing is removed before everything has been listed. Changes that arrive while others are
 //! being applied are applied together, in one pass. What could not be applied is tried again.
 
+mod flow_table;
 mod stale_sockets;
 mod surroundings;
 mod sync;
@@ -20,8 +21,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, info};
+use tracing::info;
 
+use self::flow_table::{FlowCare, SLICE_INTERVAL};
 use self::stale_sockets::Sweeps;
 use crate::datapath::{Datapath, DatapathError, DatapathOptions};
 use crate::model::{Change, Label, ObjectName};
@@ -33,8 +35,6 @@ use crate::store::Store;
 
 /// How many changes may wait while others are being applied.
 const WAITING_CHANGES: usize = 16_384;
-/// How often flows past their deadline are removed.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the whole state is compared with what the kernel holds.
 const COMPARISON_INTERVAL: Duration = Duration::from_mins(1);
 /// How long to wait before trying again what the kernel refused, first and at most.
@@ -125,6 +125,7 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         health,
         has_started: false,
         sweeps,
+        flow_care: FlowCare::default(),
         refused: BTreeSet::new(),
         retry: RETRY.0,
     };
@@ -185,6 +186,7 @@ struct Agent {
     has_started: bool,
     /// Where sockets are ended when their endpoint is gone.
     sweeps: Option<Sweeps>,
+    flow_care: FlowCare,
     /// Services that the kernel refused.
     refused: BTreeSet<ObjectName>,
     /// How long to wait before they are tried again.
@@ -198,7 +200,7 @@ impl Agent {
         mut network: watch::Receiver<Arc<NodeNetwork>>,
         stop: CancellationToken,
     ) -> Result<(), AgentError> {
-        let mut expiry = interval(EXPIRY_INTERVAL);
+        let mut expiry = interval(SLICE_INTERVAL);
         let mut comparison = interval(COMPARISON_INTERVAL);
         for interval in [&mut expiry, &mut comparison] {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -241,7 +243,7 @@ impl Agent {
                     }
                     self.set_socket_clients();
                 }
-                _ = expiry.tick() => self.expire_flows(),
+                _ = expiry.tick() => self.look_after_flows(),
                 _ = comparison.tick() => self.compare(),
                 () = due(retry_at) => {
                     self.apply(BTreeSet::new());
@@ -251,13 +253,5 @@ impl Agent {
         }
         info!("agent stopped; the datapath stays in force");
         Ok(())
-    }
-
-    fn expire_flows(&mut self) {
-        match self.datapath.expire_flows() {
-            Ok(0) => {}
-            Ok(halves) => debug!(halves, "flows expired"),
-            Err(error) => error!(%error, "flows cannot be expired; the tables may fill up"),
-        }
     }
 }

@@ -13,6 +13,7 @@ mod endpoints;
 pub(crate) mod error;
 mod flows;
 mod log;
+mod maps;
 mod run;
 mod service_name;
 mod services;
@@ -82,6 +83,8 @@ enum Command {
     Drops(drops::DropsArgs),
     /// Show what the programs have counted
     Counters(counters::CountersArgs),
+    /// Show how full the flow table is
+    Maps(maps::MapsArgs),
     /// Tell what stands in netproxy's way on this node
     Check(check::CheckArgs),
     /// Remove every program, map and pin of netproxy from this node
@@ -121,6 +124,7 @@ impl Cli {
             Command::Flows(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Drops(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Counters(args) => args.run(&View::open(&pins)?, &mut list)?,
+            Command::Maps(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Check(args) => code = args.run(&bpffs, &mut list)?,
             Command::Cleanup(args) => args.run(&pins, &mut list)?,
             Command::TerminateSockets => {}

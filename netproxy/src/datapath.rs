@@ -13,6 +13,9 @@ mod drops;
 mod encode;
 mod entry;
 mod error;
+mod exhausted_ports;
+mod flow_expiry;
+mod flow_sizes;
 mod flow_table;
 mod frontends;
 mod grace;
@@ -36,6 +39,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use netproxy_common::{LocalClients, Source};
@@ -44,7 +48,9 @@ pub use self::attach::AttachMode;
 pub use self::counters::Counters;
 pub use self::entry::{EndpointEntry, ServiceEntry};
 pub use self::error::DatapathError;
-pub use self::flow_table::{FlowEntry, FlowTable};
+pub use self::exhausted_ports::ExhaustedPorts;
+pub use self::flow_sizes::{FlowsMax, FlowsMaxError};
+pub use self::flow_table::{FlowEntry, FlowTable, MapFill};
 pub use self::frontends::FrontendEntry;
 pub use self::load::SourcePorts;
 pub use self::map_size::{MapSize, MapSizeError};
@@ -55,7 +61,8 @@ pub use self::view::View;
 
 use self::addresses::Addresses;
 use self::attach::Devices;
-use self::flow_table::InUse;
+use self::exhausted_ports::PortsWatch;
+use self::flow_expiry::{Expiry, Slice};
 use self::frontends::Frontends;
 use self::networks::Networks;
 use self::services::{Put, Services};
@@ -95,6 +102,15 @@ pub struct Applied {
     pub udp: bool,
 }
 
+/// What one [`Datapath::expire_some`] has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expired {
+    /// Halves of flows that were removed.
+    pub halves: usize,
+    /// How full the flow table is, at the end of a pass over all of it.
+    pub fills: Option<Vec<MapFill>>,
+}
+
 /// The datapath of this node.
 #[derive(Debug)]
 pub struct Datapath {
@@ -107,6 +123,8 @@ pub struct Datapath {
     sources: Sources,
     devices: Devices,
     flows: FlowTable,
+    expiry: Expiry,
+    ports: PortsWatch,
 }
 
 impl Datapath {
@@ -131,6 +149,7 @@ impl Datapath {
             // Nobody follows them: they would be out of date when somebody asks for them again.
             socket_clients.set(&BTreeSet::new())?;
         }
+        let ports = PortsWatch::adopt(&mut loaded, &options.pins)?;
         let devices = Devices::adopt(
             loaded,
             &options.pins,
@@ -147,6 +166,8 @@ impl Datapath {
             sources,
             devices,
             flows,
+            expiry: Expiry::default(),
+            ports,
         })
     }
 
@@ -194,6 +215,8 @@ impl Datapath {
             .filter_map(|key| self.services.id_of(key))
             .collect();
         let changes = self.frontends.plan(&added, &removed_ids);
+        let lost = changes.lost.iter().filter_map(|(place, _)| place.address);
+        self.expiry.withdrawn(removed_ids, lost);
         let mut note = |outcome: Result<(), DatapathError>| {
             if let Err(error) = outcome {
                 first_error.get_or_insert(error);
@@ -276,14 +299,40 @@ impl Datapath {
     /// that are gone, addresses that linger, source ranges.
     /// Yields how many halves were removed.
     pub fn expire_flows(&mut self) -> Result<usize, DatapathError> {
-        let mut in_use = InUse::default();
-        let expired = self.flows.expire(&mut in_use)?;
+        let mut halves = 0;
+        loop {
+            let expired = self.expire_some(Duration::MAX)?;
+            halves += expired.halves;
+            if expired.fills.is_some() {
+                return Ok(halves);
+            }
+        }
+    }
+
+    /// The endpoints towards which no source port was free since they were last asked for, and how many flows
+    /// were refused for that.
+    pub fn exhausted_ports(&mut self) -> Result<Vec<(ExhaustedPorts, u32)>, DatapathError> {
+        self.ports.look()
+    }
+
+    /// A part of [`Self::expire_flows`], which takes about as much time of a CPU.
+    pub fn expire_some(&mut self, budget: Duration) -> Result<Expired, DatapathError> {
+        let Slice { expired, finished } = self.expiry.go_on(&self.flows, budget)?;
+        let Some((in_use, fills)) = finished else {
+            return Ok(Expired {
+                halves: expired,
+                fills: None,
+            });
+        };
         self.services.forget_ids_but(&in_use.services)?;
         if self.addresses.linger() {
             self.addresses.forget_but(&in_use.frontends)?;
         }
         self.services.forget_sources()?;
-        Ok(expired)
+        Ok(Expired {
+            halves: expired,
+            fills: Some(fills),
+        })
     }
 }
 

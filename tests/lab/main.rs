@@ -8,6 +8,7 @@ mod cluster;
 mod cluster_ip;
 mod command_line;
 mod errors;
+mod flood;
 mod fragments;
 mod ground;
 mod hairpin;

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use netproxy::datapath::SourcePorts;
 use netproxy_common::{Counter, FlowKind};
 
 use crate::world::{At as _, Flavour, Outcome, POD_PORT, Packet, Shop, World};
@@ -163,38 +162,6 @@ fn flows_to_one_endpoint_have_different_source_ports() {
             .collect();
 
         assert_eq!(sources.len(), usize::from(FLOWS));
-    }
-}
-
-#[test]
-fn every_source_port_is_used_before_a_client_is_refused() {
-    let ports = SourcePorts {
-        low: (20_000, 150),
-        high: (62_000, 50),
-    };
-    let mut world = World::with_ports(ports);
-    for flavour in Flavour::ALL {
-        let shop = Shop::new(flavour, 1).elsewhere(flavour.remote_pod(1));
-        world.serve(&[&shop]);
-        let request = |port| {
-            world.ingress(
-                "eth0",
-                &flavour.first(flavour.outside().at(port), shop.vip()),
-            )
-        };
-
-        let used: BTreeSet<_> = (40_000..40_200)
-            .map(|port| request(port).source().port())
-            .collect();
-        request(40_200).drops(Counter::PortsExhausted);
-
-        assert_eq!(used, (20_000..20_150).chain(62_000..62_050).collect());
-        // Per endpoint: another one has all of them again.
-        let other = Shop::new(flavour, 2).elsewhere(flavour.remote_pod(2));
-        world.serve(&[&other]);
-        let elsewhere = flavour.first(flavour.outside().at(40_200), other.vip());
-        let outcome = world.ingress("eth0", &elsewhere);
-        assert!(used.contains(&outcome.source().port()), "{outcome:?}");
     }
 }
 

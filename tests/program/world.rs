@@ -4,6 +4,7 @@ mod affinity;
 mod asker;
 mod checksum;
 mod course;
+mod crowd;
 mod error;
 mod flows;
 mod fragments;

@@ -65,6 +65,16 @@ impl Answers {
         self.by_endpoint.keys().map(String::as_str).collect()
     }
 
+    /// The client's addresses and ports as the servers saw them.
+    #[must_use]
+    pub fn sources(&self) -> BTreeSet<SocketAddr> {
+        let seen = self.attempts.iter().filter_map(|attempt| match attempt {
+            Attempt::Answered { answer, .. } => Some(answer.client),
+            Attempt::Failed { .. } => None,
+        });
+        seen.collect()
+    }
+
     /// Whether there were requests and all of them were answered.
     ///
     /// # Errors

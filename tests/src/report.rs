@@ -149,6 +149,17 @@ pub struct HoldReport {
     pub broken: Option<String>,
 }
 
+/// What became of a flood.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FloodReport {
+    /// How many packets were sent.
+    pub sent: u64,
+    /// How many answers came back.
+    pub answered: u64,
+    /// How long that took.
+    pub milliseconds: f64,
+}
+
 /// What a program that goes on prints when it is at work: a server listens, a load or a held
 /// connection has its first answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]

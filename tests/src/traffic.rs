@@ -7,11 +7,11 @@ use std::{marker::PhantomData, net::SocketAddr, process::Command, time::Duration
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 
-pub use self::request::{Ask, Get, Load, Serve};
+pub use self::request::{Ask, Flood, Get, Load, Serve};
 use crate::{
     Answers, Place, Process, binary,
     place::run,
-    report::{Fetched, HoldReport, LoadReport, Ready, Traced, Transfer},
+    report::{Fetched, FloodReport, HoldReport, LoadReport, Ready, Traced, Transfer},
 };
 
 /// How long a server may take to listen, and a load to get its first answer.
@@ -147,6 +147,17 @@ pub trait Traffic: Place {
     /// Opens a connection, waits for its first answer, and holds it.
     fn hold(&self, url: &str) -> Result<Hold> {
         Ongoing::start(self.start_traffic(&["hold".to_owned(), url.to_owned()])?)
+    }
+
+    /// Opens a connection, waits for its first answer, and asks once more when it is stopped.
+    fn hold_idle(&self, url: &str) -> Result<Hold> {
+        let words = ["hold", url, "--idle"].map(str::to_owned);
+        Ongoing::start(self.start_traffic(&words)?)
+    }
+
+    /// Sends so many packets that nobody answers, and answers with what became of them.
+    fn flood(&self, flood: Flood, count: u64, longest: Duration) -> Result<FloodReport> {
+        Ongoing::start(self.start_traffic(&flood.arguments(count))?)?.finish(longest)
     }
 
     /// Runs `netproxy-traffic` to its end.

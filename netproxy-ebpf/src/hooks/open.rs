@@ -97,7 +97,7 @@ fn edge_or_whole<F: Parse, const L2: usize>(
     }
     // Another service's flow answers this client in the same tuple: a source port of its own
     // tells them apart, and the client's egress hook undoes it.
-    ports::open_with_port::<F>(&headers.key, &mut opening.flow)?;
+    ports::open_with_port::<F>(&headers.key, &mut opening.flow, packet.skb())?;
     translate::in_place(packet, headers, stick(opening, headers))
 }
 
@@ -146,7 +146,7 @@ fn host<F: Parse, const L2: usize>(
     } else {
         flow.source = route.source;
     }
-    ports::open_with_port::<F>(&headers.key, flow)?;
+    ports::open_with_port::<F>(&headers.key, flow, packet.skb())?;
     Ok(translate::and_redirect(
         packet,
         headers,
@@ -176,7 +176,7 @@ fn whole<F: Parse, const L2: usize>(
     }
     flow.kind = FlowKind::Whole as u8;
     flow.source = route.source;
-    ports::open_with_port::<F>(&headers.key, flow)?;
+    ports::open_with_port::<F>(&headers.key, flow, packet.skb())?;
     Ok(translate::and_redirect(
         packet,
         headers,

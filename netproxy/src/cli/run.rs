@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use netproxy::agent::{self, AgentOptions};
 use netproxy::config::{ConfigFile, Configuration, Notices, OwnSettings, Watch};
-use netproxy::datapath::{DatapathOptions, Pins};
+use netproxy::datapath::{DatapathOptions, FlowsMax, Pins};
 use netproxy::node::DevicePatterns;
 use netproxy::settings::Settings;
 use netproxy::source::{KubernetesOptions, Source};
@@ -116,7 +116,15 @@ fn options(
             attach: own.attach.unwrap_or_default(),
             ports: source_ports()?,
             sockets,
-            map_sizes: own.map_sizes,
+            // What is said of one map goes before what is said of flows.
+            map_sizes: own
+                .flows_max
+                .map(FlowsMax::map_sizes)
+                .into_iter()
+                .flatten()
+                .filter(|size| !own.map_sizes.iter().any(|other| other.is_of_map_of(size)))
+                .chain(own.map_sizes.iter().copied())
+                .collect(),
         },
         settings: Settings {
             masquerade: own.masquerade.unwrap_or(settings.masquerade),

@@ -32,6 +32,7 @@ pub const OWN_FIELDS: &[Field] = &[
     own("terminateUdp", Kind::Bool, "as `--terminate-udp`"),
     own("terminateTcp", Kind::Bool, "as `--terminate-tcp`"),
     own("socketOptOut", Kind::Bool, "as `--socket-opt-out`"),
+    own("flowsMax", Kind::Integer, "as `--flows-max`"),
 ];
 
 const fn own(path: &'static str, kind: Kind, help: &'static str) -> Field {

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::check::Check;
-use crate::datapath::{AttachMode, MapSize};
+use crate::datapath::{AttachMode, FlowsMax, MapSize};
 use crate::settings::{Masquerade, SocketBalancing};
 use crate::source::Source;
 
@@ -40,6 +40,8 @@ pub(super) struct NetproxyConfiguration {
     pub(super) terminate_tcp: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) socket_opt_out: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) flows_max: Option<u32>,
 }
 
 /// What netproxy's own document says.
@@ -69,6 +71,8 @@ pub struct OwnSettings {
     pub terminate_tcp: Option<bool>,
     /// Whether pods may opt out of that.
     pub socket_opt_out: Option<bool>,
+    /// How many assured flows of each family there is room for.
+    pub flows_max: Option<FlowsMax>,
 }
 
 impl OwnSettings {
@@ -86,6 +90,7 @@ impl OwnSettings {
             terminate_udp,
             terminate_tcp,
             socket_opt_out,
+            flows_max,
         } = written;
         Self {
             source: source.and_then(|text| {
@@ -111,6 +116,10 @@ impl OwnSettings {
             terminate_udp,
             terminate_tcp,
             socket_opt_out,
+            flows_max: flows_max.and_then(|flows| {
+                let flows = FlowsMax::new(flows).map_err(|error| format!("{error}"));
+                check.result("flowsMax", flows)
+            }),
         }
     }
 }

@@ -75,41 +75,56 @@ pub(super) fn for_each<K: Pod, V: Pod>(
     map: &MapData,
     mut visit: impl FnMut(&K, &V),
 ) -> io::Result<()> {
-    let mut size = BATCH;
-    let mut keys = vec![K::zeroed(); size];
-    let mut values = vec![V::zeroed(); size];
-    // The kernel's cursor: for hash maps the number of a bucket, for others a key.
-    let mut cursor = vec![0_u64; size_of::<K>().div_ceil(8).max(2)];
-    let mut is_first = true;
-    loop {
-        let mut attributes = Attributes {
-            in_batch: if is_first { 0 } else { cursor.as_ptr() as u64 },
-            out_batch: cursor.as_mut_ptr() as u64,
-            keys: keys.as_mut_ptr() as u64,
-            values: values.as_mut_ptr() as u64,
-            count: u32::try_from(size).unwrap_or(u32::MAX),
-            ..attributes(map)
-        };
-        let outcome = call(BPF_MAP_LOOKUP_BATCH, &mut attributes);
-        let is_last = match &outcome {
-            Ok(()) => false,
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
-            // A bucket holds more than fits (__htab_map_lookup_and_delete_batch).
-            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
-                size *= 2;
-                keys.resize(size, K::zeroed());
-                values.resize(size, V::zeroed());
-                continue;
+    let mut walk = Walk::default();
+    while !walk.go_on(map, BATCH, &mut visit)? {}
+    Ok(())
+}
+
+/// A walk of a map's entries, which may pause for any time after each batch.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    /// The kernel's cursor, once there is one: for hash maps the number of a bucket, for others a key.
+    cursor: Option<Vec<u64>>,
+}
+
+impl Walk {
+    /// Calls `visit` with the next entries, `size` of them or, where that many share a bucket, more. Yields
+    /// whether these were the last.
+    pub(super) fn go_on<K: Pod, V: Pod>(
+        &mut self,
+        map: &MapData,
+        mut size: usize,
+        mut visit: impl FnMut(&K, &V),
+    ) -> io::Result<bool> {
+        let mut next = vec![0_u64; size_of::<K>().div_ceil(8).max(2)];
+        loop {
+            let mut keys = vec![K::zeroed(); size];
+            let mut values = vec![V::zeroed(); size];
+            let mut attributes = Attributes {
+                in_batch: self.cursor.as_ref().map_or(0, |at| at.as_ptr() as u64),
+                out_batch: next.as_mut_ptr() as u64,
+                keys: keys.as_mut_ptr() as u64,
+                values: values.as_mut_ptr() as u64,
+                count: u32::try_from(size).unwrap_or(u32::MAX),
+                ..attributes(map)
+            };
+            let outcome = call(BPF_MAP_LOOKUP_BATCH, &mut attributes);
+            let is_last = match &outcome {
+                Ok(()) => false,
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+                // A bucket holds more than fits (__htab_map_lookup_and_delete_batch).
+                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                    size *= 2;
+                    continue;
+                }
+                Err(_) => return outcome.map(|()| false),
+            };
+            for (key, value) in keys.iter().zip(&values).take(attributes.count as usize) {
+                visit(key, value);
             }
-            Err(_) => return outcome,
-        };
-        for (key, value) in keys.iter().zip(&values).take(attributes.count as usize) {
-            visit(key, value);
+            self.cursor = (!is_last).then_some(next);
+            return Ok(is_last);
         }
-        if is_last {
-            return Ok(());
-        }
-        is_first = false;
     }
 }
 

@@ -1,4 +1,4 @@
-//! The flow table as user space sees it: listing, expiry, which service ids flows carry.
+//! The flow table as user space sees it: listing, which service ids flows carry.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,7 +6,7 @@ use aya::maps::MapData;
 use netproxy_common::flow::FlowFlags;
 use netproxy_common::{Flow, FlowKey, FlowKind, FlowState, Ipv4, Ipv6};
 use nix::time::{ClockId, clock_gettime};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use super::encode::Encode;
 use super::{DatapathError, Pins, batch};
@@ -47,7 +47,7 @@ pub(super) struct InUse {
 }
 
 impl InUse {
-    fn note<A: Encode>(&mut self, key: &FlowKey<A>, flow: &Flow<A>) {
+    pub(super) fn note<A: Encode>(&mut self, key: &FlowKey<A>, flow: &Flow<A>) {
         self.services.insert(flow.service);
         if !flow.has(FlowFlags::REPLY) {
             self.frontends.insert(key.destination.to_ip());
@@ -68,10 +68,22 @@ struct Tiers {
     pending: Tier,
 }
 
+/// One of the four.
 #[derive(Debug)]
-struct Tier {
-    name: &'static str,
-    map: MapData,
+pub(super) struct Tier {
+    pub(super) name: &'static str,
+    pub(super) map: MapData,
+}
+
+/// How full a map is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapFill {
+    /// The map.
+    pub map: &'static str,
+    /// Its entries.
+    pub entries: u32,
+    /// How many it has room for.
+    pub capacity: u32,
 }
 
 impl FlowTable {
@@ -105,6 +117,21 @@ impl FlowTable {
         Ok(flows)
     }
 
+    /// How full the four maps are.
+    pub fn fills(&self) -> Result<Vec<MapFill>, DatapathError> {
+        let mut fills = Vec::new();
+        while let Some((tier, is_v4)) = self.tier(fills.len()) {
+            let mut entries = 0;
+            if is_v4 {
+                tier.for_each(|_: &FlowKey<Ipv4>, _: &Flow<Ipv4>| entries += 1)?;
+            } else {
+                tier.for_each(|_: &FlowKey<Ipv6>, _: &Flow<Ipv6>| entries += 1)?;
+            }
+            fills.push(tier.fill(entries));
+        }
+        Ok(fills)
+    }
+
     /// What flows refer to, dead ones included.
     pub(super) fn in_use(&self) -> Result<InUse, DatapathError> {
         let mut in_use = InUse::default();
@@ -117,10 +144,17 @@ impl FlowTable {
         Ok(in_use)
     }
 
-    /// Removes pairs past their deadline; fills `in_use` with what the others refer to.
-    pub(super) fn expire(&self, in_use: &mut InUse) -> Result<usize, DatapathError> {
-        let now_s = now_s();
-        Ok(self.v4.expire::<Ipv4>(now_s, in_use)? + self.v6.expire::<Ipv6>(now_s, in_use)?)
+    /// One of the four maps, by number, and whether it is of IPv4.
+    pub(super) fn tier(&self, number: usize) -> Option<(&Tier, bool)> {
+        let Self { v4, v6 } = self;
+        [
+            (&v4.assured, true),
+            (&v4.pending, true),
+            (&v6.assured, false),
+            (&v6.pending, false),
+        ]
+        .get(number)
+        .copied()
     }
 }
 
@@ -139,35 +173,6 @@ impl Tiers {
         }
         Ok(())
     }
-
-    /// A pair lives as long as its longer half: one half past its deadline is kept while the
-    /// other is alive, as the programs see it.
-    fn expire<A: Encode>(&self, now_s: u32, in_use: &mut InUse) -> Result<usize, DatapathError>
-    where
-        FlowKey<A>: bytemuck::Pod,
-        Flow<A>: bytemuck::Pod,
-    {
-        let mut expired = 0;
-        for tier in [&self.assured, &self.pending] {
-            let mut past: FxHashMap<FlowKey<A>, FlowKey<A>> = FxHashMap::default();
-            tier.for_each(|key: &FlowKey<A>, flow: &Flow<A>| {
-                if flow.deadline_s < now_s {
-                    past.insert(*key, flow.partner_key(key));
-                } else {
-                    in_use.note(key, flow);
-                }
-            })?;
-            let mut gone = Vec::new();
-            for (key, partner) in &past {
-                if past.contains_key(partner) || !tier.is_alive::<A>(partner, now_s)? {
-                    gone.push(*key);
-                }
-            }
-            batch::delete(&tier.map, &gone).map_err(DatapathError::map(tier.name, "written"))?;
-            expired += gone.len();
-        }
-        Ok(expired)
-    }
 }
 
 impl Tier {
@@ -178,19 +183,18 @@ impl Tier {
         batch::for_each(&self.map, visit).map_err(DatapathError::map(self.name, "read"))
     }
 
-    fn is_alive<A: Encode>(&self, key: &FlowKey<A>, now_s: u32) -> Result<bool, DatapathError>
-    where
-        FlowKey<A>: bytemuck::Pod,
-        Flow<A>: bytemuck::Pod,
-    {
-        let flow: Option<Flow<A>> =
-            batch::look_up(&self.map, key).map_err(DatapathError::map(self.name, "read"))?;
-        Ok(flow.is_some_and(|flow| flow.deadline_s >= now_s))
+    /// With so many entries in it.
+    pub(super) fn fill(&self, entries: u32) -> MapFill {
+        MapFill {
+            map: self.name,
+            entries,
+            capacity: self.map.info().map_or(0, |info| info.max_entries()),
+        }
     }
 }
 
 /// Seconds of `CLOCK_MONOTONIC`, the clock of deadlines.
-fn now_s() -> u32 {
+pub(super) fn now_s() -> u32 {
     clock_gettime(ClockId::CLOCK_MONOTONIC)
         .ok()
         .and_then(|now| u32::try_from(now.tv_sec()).ok())

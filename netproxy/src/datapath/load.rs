@@ -13,7 +13,7 @@ use netproxy_common::{LocalClients, SocketScope};
 use tracing::debug;
 
 use super::sockets::own_netns_cookie;
-use super::{DatapathError, DatapathOptions, Pins};
+use super::{DatapathError, DatapathOptions, Pins, flow_sizes};
 use crate::causes::with_causes;
 use crate::settings::Termination;
 
@@ -130,6 +130,9 @@ pub(super) fn load(
     }
     loader.override_global("CSUM_IPV6_FLAG", &csum_flag, true);
     loader.override_global("HOST_NETNS", &host_netns, true);
+    for size in flow_sizes::of_machine() {
+        loader.map_max_entries(size.map, size.entries);
+    }
     for size in &options.map_sizes {
         options.pins.warn_of_size(*size);
         loader.map_max_entries(size.map, size.entries);

@@ -30,10 +30,18 @@ pub enum MapSizeError {
 }
 
 /// What the kernel's arrays and this page of documentation can bear.
-const MOST_ENTRIES: u32 = 1 << 24;
+pub(super) const MOST_ENTRIES: u32 = 1 << 24;
 
 /// Maps whose size follows from what they hold.
 const FIXED: [&str; 1] = ["COUNTERS"];
+
+impl MapSize {
+    /// Whether it is of the same map as `other`.
+    #[must_use]
+    pub fn is_of_map_of(&self, other: &Self) -> bool {
+        self.map == other.map
+    }
+}
 
 fn sizable() -> impl Iterator<Item = &'static str> {
     Pins::map_names().filter(|name| !FIXED.contains(name))

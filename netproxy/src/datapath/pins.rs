@@ -7,8 +7,8 @@ use aya::maps::lpm_trie::Key as LpmKey;
 use aya::maps::{MapError, MapInfo, MapType};
 use netproxy_common::{
     AddressFlags, Affinity, AffinityKey, Connection, Device, DropKey, Endpoint, Flow, FlowKey,
-    Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Name, Network, Range, SCHEMA_VERSION,
-    Service, Source, SourceRange, Talk,
+    Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Name, Network, Ports, Range,
+    SCHEMA_VERSION, Service, Source, SourceRange, Talk,
 };
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use tracing::warn;
@@ -61,8 +61,8 @@ const SHAPES: &[Shape] = &[
     shape::<LpmKey<SourceRange<Ipv6>>, u32>("SOURCE_RANGES_V6", MapType::LpmTrie),
     shape::<AffinityKey<Ipv4>, Affinity<Ipv4>>("AFFINITY_V4", MapType::LruHash),
     shape::<AffinityKey<Ipv6>, Affinity<Ipv6>>("AFFINITY_V6", MapType::LruHash),
-    shape::<FrontendKey<Ipv4>, u32>("PORT_CURSORS_V4", MapType::LruHash),
-    shape::<FrontendKey<Ipv6>, u32>("PORT_CURSORS_V6", MapType::LruHash),
+    shape::<FrontendKey<Ipv4>, Ports>("PORTS_V4", MapType::LruHash),
+    shape::<FrontendKey<Ipv6>, Ports>("PORTS_V6", MapType::LruHash),
     shape::<FragmentKey<Ipv4>, Fragment>("FRAGMENTS_V4", MapType::LruHash),
     shape::<FragmentKey<Ipv6>, Fragment>("FRAGMENTS_V6", MapType::LruHash),
     shape::<i32, Connection>("SOCKETS", MapType::SkStorage),

@@ -11,7 +11,9 @@ use super::entry::{EndpointEntry, ServiceEntry};
 use super::frontends::{self, FrontendEntry};
 use super::header;
 use super::mapped::Mapped;
-use super::{Counters, DatapathError, FlowTable, Pins, batch, drops, names, source_ranges};
+use super::{
+    Counters, DatapathError, FlowTable, MapFill, Pins, batch, drops, names, source_ranges,
+};
 use crate::model::Family;
 
 /// A read-only view of a datapath.
@@ -43,6 +45,11 @@ impl View {
             v6: Mapped::new("ENDPOINTS_V6", map(pins, "ENDPOINTS_V6")?, false)?,
             pins: pins.clone(),
         })
+    }
+
+    /// How full the flow table's maps are.
+    pub fn flow_fills(&self) -> Result<Vec<MapFill>, DatapathError> {
+        FlowTable::open(&self.pins)?.fills()
     }
 
     /// Every service port by id.

@@ -61,6 +61,18 @@ impl World {
         }
     }
 
+    /// Takes away what fills the assured tier.
+    pub(crate) fn make_room(&self) {
+        forget::<Ipv4>(self.flow_map("FLOWS_V4"), |_| true);
+        forget::<Ipv6>(self.flow_map("FLOWS_V6"), |_| true);
+    }
+
+    /// Lets a second pass for every flow that is not assured.
+    pub(crate) fn age(&self) {
+        age::<Ipv4>(self.flow_map("PENDING_V4"));
+        age::<Ipv6>(self.flow_map("PENDING_V6"));
+    }
+
     /// Of every flow, the generation of its service at which its endpoint was last found usable.
     pub(crate) fn generations(&self) -> Vec<u32> {
         let mut found = Vec::new();
@@ -127,6 +139,20 @@ where
             flow.deadline_s = 0;
             map.insert(key, flow, 0).unwrap();
         }
+    }
+}
+
+/// Brings every deadline a second nearer.
+fn age<A: Copy>(map: Map)
+where
+    FlowKey<A>: aya::Pod,
+    Flow<A>: aya::Pod,
+{
+    let mut map: HashMap<_, FlowKey<A>, Flow<A>> = map.try_into().unwrap();
+    let halves: Vec<_> = map.iter().map(Result::unwrap).collect();
+    for (key, mut flow) in halves {
+        flow.deadline_s -= 1;
+        map.insert(key, flow, 0).unwrap();
     }
 }
 

@@ -180,6 +180,32 @@ impl Load {
     }
 }
 
+/// First packets from sources that never answer.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Flood(Words);
+
+impl Flood {
+    /// TCP segments that would open a connection, from anywhere in a network.
+    pub fn of_syns(address: SocketAddr, sources: &str) -> Self {
+        Self::new(address, "syn", sources)
+    }
+
+    /// UDP datagrams, from anywhere in a network.
+    pub fn of_datagrams(address: SocketAddr, sources: &str) -> Self {
+        Self::new(address, "udp", sources)
+    }
+
+    fn new(address: SocketAddr, kind: &str, sources: &str) -> Self {
+        let words = Words::new("flood").and(address).with("--kind", kind);
+        Self(words.with("--sources", sources))
+    }
+
+    pub(super) fn arguments(self, count: u64) -> Vec<String> {
+        self.0.with("--count", count).0
+    }
+}
+
 /// A command line in the making.
 #[derive(Clone, Debug)]
 struct Words(Vec<String>);

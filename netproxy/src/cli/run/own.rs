@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use netproxy::config::OwnSettings;
-use netproxy::datapath::{AttachMode, MapSize};
+use netproxy::datapath::{AttachMode, FlowsMax, MapSize};
 use netproxy::settings::{Masquerade, SocketBalancing};
 use netproxy::source::Source;
 
@@ -70,6 +70,11 @@ pub(super) struct OwnArgs {
         default_missing_value = "true"
     )]
     socket_opt_out: Option<bool>,
+
+    /// How many assured flows of each family there is room for [default: one for every 32 KiB of the
+    /// machine's memory, and 131072 at least]
+    #[arg(long, value_name = "FLOWS")]
+    flows_max: Option<FlowsMax>,
 }
 
 impl OwnArgs {
@@ -90,6 +95,7 @@ impl OwnArgs {
             terminate_udp,
             terminate_tcp,
             socket_opt_out,
+            flows_max,
         } = self;
         OwnSettings {
             source: source.or(file.source),
@@ -104,6 +110,7 @@ impl OwnArgs {
             terminate_udp: terminate_udp.or(file.terminate_udp),
             terminate_tcp: terminate_tcp.or(file.terminate_tcp),
             socket_opt_out: socket_opt_out.or(file.socket_opt_out),
+            flows_max: flows_max.or(file.flows_max),
         }
     }
 }

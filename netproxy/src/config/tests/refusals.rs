@@ -193,6 +193,10 @@ fn netproxys_own_document_is_read_strictly() {
             "mapSizes.FLOWS_V4: 0: `0` is no number of entries from 1 to 16777216",
         ),
         (
+            "flowsMax: 0",
+            "flowsMax: 0: `0` is no number of flows from 1 to 8388608",
+        ),
+        (
             "mapSizes: {FLOWS_V4: many}",
             r#"mapSizes: {"FLOWS_V4":"many"}: must be a mapping of names to whole numbers"#,
         ),
@@ -200,7 +204,7 @@ fn netproxys_own_document_is_read_strictly() {
             "device: [eth0]",
             "device: NetproxyConfiguration has no such field; it has source, server, devices, \
              excludedDevices, attach, mapSizes, cgroup, masquerade, socketBalancing, \
-             terminateUdp, terminateTcp, socketOptOut",
+             terminateUdp, terminateTcp, socketOptOut, flowsMax",
         ),
     ] {
         let told = wrong(&format!("{OWN_HEAD}{fields}\n"));

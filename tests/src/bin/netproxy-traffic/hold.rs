@@ -19,6 +19,9 @@ pub(crate) struct Hold {
     /// How long from one request to the next.
     #[arg(long, default_value_t = 100)]
     interval_ms: u64,
+    /// Ask no more after the first answer, until the end.
+    #[arg(long)]
+    idle: bool,
     /// How long a request may take.
     #[arg(long, default_value_t = 5000)]
     timeout_ms: u64,
@@ -37,15 +40,22 @@ impl Hold {
         let end = stopped();
         tokio::pin!(end);
         loop {
+            let is_idle = self.idle && report.requests > 0;
             let request = async {
+                if is_idle {
+                    std::future::pending::<()>().await;
+                }
                 ticks.tick().await;
                 self.ask(&mut connection).await
             };
-            let result = tokio::select! {
-                result = request => result,
+            let (result, is_last) = tokio::select! {
+                result = request => (result, false),
                 result = &mut end => {
                     result?;
-                    break;
+                    if !is_idle {
+                        break;
+                    }
+                    (self.ask(&mut connection).await, true)
                 }
             };
             match result {
@@ -57,6 +67,9 @@ impl Hold {
                     report.broken = Some(format!("{error:#}"));
                     break;
                 }
+            }
+            if is_last {
+                break;
             }
             if report.requests == 1 {
                 print_ready(vec![connection.local])?;

@@ -8,6 +8,7 @@ mod bytes;
 mod connection;
 mod crowd;
 mod fetch;
+mod flood;
 mod get;
 mod hold;
 mod http_server;
@@ -44,6 +45,8 @@ enum Command {
     Ask(ask::Ask),
     /// Ask once from each of very many UDP sockets, and hold them (until SIGTERM, SIGINT).
     Crowd(crowd::Crowd),
+    /// Send very many first packets from sources that never answer.
+    Flood(flood::Flood),
     /// Send one datagram of few hops, and say which ICMP error the socket is told of.
     Trace(trace::Trace),
     /// Get many bytes from a server and compare hashes.
@@ -67,6 +70,7 @@ async fn main() -> Result<()> {
         Command::Fetch(fetch) => fetch.run().await,
         Command::Ask(ask) => ask.run().await,
         Command::Crowd(crowd) => crowd.run().await,
+        Command::Flood(flood) => flood.run(),
         Command::Trace(trace) => trace.run(),
         Command::Download(download) => download.run().await,
         Command::Upload(upload) => upload.run().await,

@@ -1,0 +1,166 @@
+//! Removing flows past their deadline, a slice at a time: a full table must not keep the agent from anything
+//! else.
+//!
+//! A pass walks the four maps once; a slice goes on where the one before ended. The programs take an entry past
+//! its deadline for absent, so nothing waits for this but room in the maps, and what flows refer to.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use netproxy_common::{Flow, FlowKey, Ipv4, Ipv6};
+use nix::time::{ClockId, clock_gettime};
+
+use super::batch::{self, Walk};
+use super::encode::Encode;
+use super::flow_table::{FlowTable, InUse, Tier, now_s};
+use super::{DatapathError, MapFill};
+
+/// Entries between two looks at the clock.
+const STRIDE: usize = 256;
+/// Entries that are looked at once more right before they are removed together: in between, one may have made
+/// way for a new flow.
+const TOGETHER: usize = 64;
+/// How long past its deadline an entry stays, in seconds: a program that has read the clock just before may
+/// be about to prolong it.
+const LINGERS_S: u32 = 1;
+
+/// A pass that goes on.
+#[derive(Debug, Default)]
+pub(super) struct Expiry {
+    is_under_way: bool,
+    /// Which of the four maps it is at.
+    tier: usize,
+    walk: Walk,
+    entries: u32,
+    in_use: InUse,
+    fills: Vec<MapFill>,
+}
+
+/// What a slice has done.
+#[derive(Debug)]
+pub(super) struct Slice {
+    /// How many halves were removed.
+    pub(super) expired: usize,
+    /// What the living flows refer to, once the pass is over, and how full the maps are.
+    pub(super) finished: Option<(InUse, Vec<MapFill>)>,
+}
+
+impl Expiry {
+    /// Goes on for as much time of this thread's CPU, and one stride at least.
+    pub(super) fn go_on(
+        &mut self,
+        flows: &FlowTable,
+        budget: Duration,
+    ) -> Result<Slice, DatapathError> {
+        let begin = cpu_time();
+        self.is_under_way = true;
+        let mut expired = 0;
+        loop {
+            let Some((tier, is_v4)) = flows.tier(self.tier) else {
+                let Self { in_use, fills, .. } = std::mem::take(self);
+                return Ok(Slice {
+                    expired,
+                    finished: Some((in_use, fills)),
+                });
+            };
+            let is_last = if is_v4 {
+                self.stride::<Ipv4>(tier, &mut expired)?
+            } else {
+                self.stride::<Ipv6>(tier, &mut expired)?
+            };
+            if is_last {
+                let entries = std::mem::take(&mut self.entries);
+                self.fills.push(tier.fill(entries));
+                self.walk = Walk::default();
+                self.tier += 1;
+            } else if cpu_time().saturating_sub(begin) >= budget {
+                return Ok(Slice {
+                    expired,
+                    finished: None,
+                });
+            }
+        }
+    }
+
+    /// Service ids and addresses that are withdrawn while a pass goes on: what it has walked may have come
+    /// to refer to them since.
+    pub(super) fn withdrawn(
+        &mut self,
+        services: impl IntoIterator<Item = u32>,
+        frontends: impl IntoIterator<Item = IpAddr>,
+    ) {
+        if self.is_under_way {
+            self.in_use.services.extend(services);
+            self.in_use.frontends.extend(frontends);
+        }
+    }
+
+    /// A pair lives as long as its longer half: one half past its deadline is kept while the
+    /// other is alive, as the programs see it.
+    fn stride<A: Encode>(&mut self, tier: &Tier, expired: &mut usize) -> Result<bool, DatapathError>
+    where
+        FlowKey<A>: bytemuck::Pod,
+        Flow<A>: bytemuck::Pod,
+    {
+        let past_s = now_s().saturating_sub(LINGERS_S);
+        let mut past = Vec::new();
+        let read = DatapathError::map(tier.name, "read");
+        let Self {
+            walk,
+            entries,
+            in_use,
+            ..
+        } = self;
+        let visit = |key: &FlowKey<A>, flow: &Flow<A>| {
+            *entries += 1;
+            if flow.deadline_s < past_s {
+                past.push((*key, *flow));
+            } else {
+                in_use.note(key, flow);
+            }
+        };
+        let is_last = walk.go_on(&tier.map, STRIDE, visit).map_err(read)?;
+        for some in past.chunks(TOGETHER) {
+            let mut gone = Vec::new();
+            for (key, flow) in some {
+                let is_alive = is_alive(tier, key, flow, past_s);
+                if is_alive.map_err(DatapathError::map(tier.name, "read"))? {
+                    in_use.note(key, flow);
+                } else {
+                    gone.push(*key);
+                }
+            }
+            batch::delete(&tier.map, &gone).map_err(DatapathError::map(tier.name, "written"))?;
+            *expired += gone.len();
+            *entries = entries.saturating_sub(u32::try_from(gone.len()).unwrap_or(u32::MAX));
+        }
+        Ok(is_last)
+    }
+}
+
+/// Whether the half that was found as `flow` under `key` is not to go: its partner is alive, or it has made way
+/// for another.
+fn is_alive<A: Encode>(
+    tier: &Tier,
+    key: &FlowKey<A>,
+    flow: &Flow<A>,
+    past_s: u32,
+) -> io::Result<bool>
+where
+    FlowKey<A>: bytemuck::Pod,
+    Flow<A>: bytemuck::Pod,
+{
+    let find = |key: &FlowKey<A>| batch::look_up::<FlowKey<A>, Flow<A>>(&tier.map, key);
+    if find(&flow.partner_key(key))?
+        .is_some_and(|other| other.is_partner_of(key) && other.deadline_s >= past_s)
+    {
+        return Ok(true);
+    }
+    Ok(find(key)?.is_some_and(|now| now.deadline_s >= past_s))
+}
+
+/// How much of a CPU the calling thread has used.
+fn cpu_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Into::into)
+}
