@@ -7,7 +7,7 @@
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use netproxy_common::flow::FlowFlags;
 use netproxy_common::protocol::{TCP, UDP};
-use netproxy_common::{Counter, Endpoint, Flow, FlowKey, FlowState};
+use netproxy_common::{Counter, Endpoint, Flow, FlowKey, FlowKind, FlowState};
 
 use crate::clock::now_s;
 use crate::count::count;
@@ -123,6 +123,15 @@ fn copy<F: Family>(key: &FlowKey<F::Address>) -> Option<Flow<F::Address>> {
 #[inline(always)]
 fn is_alive_as<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> bool {
     flow.deadline_s >= now_s() || is_alive::<F>(key) != 0
+}
+
+/// Whether it may turn out now that a bridge switches the answers of `flow`: this is one, and the
+/// flow is still opening.
+#[inline(always)]
+pub(crate) fn may_be_switched<A: Copy>(flow: &Flow<A>) -> bool {
+    flow.kind == FlowKind::Edge as u8
+        && flow.state == FlowState::Opening as u8
+        && flow.flags & (FlowFlags::REPLY | FlowFlags::SWITCHED) == FlowFlags::REPLY
 }
 
 /// Opens the flow whose forward half is `flow` under `key`: both halves, or none.
@@ -328,7 +337,7 @@ fn go_on_opening<F: Family>(
         close::<F>(key, flow, partner);
         return 0;
     }
-    let other = F::pending().get_ptr(&partner.key);
+    let other = F::pending().get_ptr_mut(&partner.key);
     let answers = key.protocol != TCP || tcp_flags & (SYN | ACK) == ACK;
     if !flow.has(FlowFlags::REPLY)
         && answers
@@ -338,9 +347,18 @@ fn go_on_opening<F: Family>(
         promote::<F>(key, flow, partner);
         return 0;
     }
-    if other.is_none() {
+    match other {
         // The LRU took the other half.
-        let _ = F::pending().insert(&partner.key, &partner.flow, u64::from(BPF_NOEXIST));
+        None => {
+            let _ = F::pending().insert(&partner.key, &partner.flow, u64::from(BPF_NOEXIST));
+        }
+        // SAFETY: as in `note`. Where it was recycled meanwhile, another flow's client goes past the
+        // stack.
+        Some(other) if flow.has(FlowFlags::SWITCHED) => unsafe {
+            let flags = (&raw mut (*other).flags);
+            flags.write_volatile(flags.read_volatile() | FlowFlags::SWITCHED);
+        },
+        Some(_) => {}
     }
     if let Some(entry) = F::pending().get_ptr_mut(key) {
         // SAFETY: as in `note`.

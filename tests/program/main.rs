@@ -32,6 +32,7 @@ mod refusal;
 mod refusal_form;
 mod source_ranges;
 mod staleness;
+mod switched;
 mod too_big;
 mod unused_address;
 mod whole;

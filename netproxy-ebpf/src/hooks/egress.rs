@@ -10,7 +10,7 @@ use crate::icmp::about::About;
 use crate::icmp::{self, Icmp};
 use crate::packet::{Headers, Packet as _, Skb};
 use crate::separate::separate_packet;
-use crate::{flow, service};
+use crate::{device, flow, service};
 
 #[inline(always)]
 pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
@@ -60,6 +60,9 @@ fn sent_by_host<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>)
 #[inline(never)]
 fn of_flow<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Option<Verdict> {
     let mut flow = flow::of_packet::<F>(headers)?;
+    if flow::may_be_switched(&flow) && device::is_switched_unseen::<F, _>(packet) {
+        flow.flags |= FlowFlags::SWITCHED;
+    }
     Some(translated(packet, headers, &mut flow))
 }
 

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netproxy_common::{Device, DeviceFlags, DeviceKind, Ipv4, Ipv6};
 
-use super::{DevicePatterns, Link, LinkKind, LinkLayer, NodeNetwork};
+use super::{BridgeNetfilter, DevicePatterns, Link, LinkKind, LinkLayer, NodeNetwork};
 use crate::settings::LocalPods;
 
 #[cfg(test)]
@@ -37,19 +37,23 @@ pub struct Attachment {
     pub source_v6: Ipv6Addr,
     /// Whether [`LocalPods`] names it: what comes in here is a pod of this node.
     pub is_local_pods: bool,
+    /// What netfilter sees of the bridge that it is a port of; all, where there is none.
+    pub bridge_netfilter: BridgeNetfilter,
 }
 
 impl Attachment {
     /// The device as the programs see it.
     #[must_use]
     pub fn device(&self) -> Device {
+        let flags = [
+            (self.is_local_pods, DeviceFlags::LOCAL_PODS),
+            (!self.bridge_netfilter.v4, DeviceFlags::UNSEEN_V4),
+            (!self.bridge_netfilter.v6, DeviceFlags::UNSEEN_V6),
+        ];
+        let is_set = flags.into_iter().filter(|(is_set, _)| *is_set);
         Device {
             kind: self.kind as u8,
-            flags: if self.is_local_pods {
-                DeviceFlags::LOCAL_PODS
-            } else {
-                0
-            },
+            flags: is_set.fold(0, |flags, (_, flag)| flags | flag),
             mac: self.mac,
             master: self.master,
             source_v4: Ipv4::new(self.source_v4.octets()),
@@ -134,6 +138,9 @@ fn attachment(link: &Link, network: &NodeNetwork, node_addresses: &[IpAddr]) -> 
         source_v4: sources().find_map(as_v4).unwrap_or(Ipv4Addr::UNSPECIFIED),
         source_v6: sources().find_map(as_v6).unwrap_or(Ipv6Addr::UNSPECIFIED),
         is_local_pods: false,
+        bridge_netfilter: bridge.map_or(BridgeNetfilter { v4: true, v6: true }, |bridge| {
+            network.netfilter_sees(bridge)
+        }),
     }
 }
 

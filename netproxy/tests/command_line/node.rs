@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use aya::maps::{HashMap, Map, MapData};
 use netproxy::datapath::{AttachMode, Datapath, DatapathOptions, Pins, SourcePorts};
-use netproxy::node::Attachment;
+use netproxy::node::{Attachment, BridgeNetfilter};
 use netproxy_common::protocol::TCP;
 use netproxy_common::{Be16, DeviceKind, Flow, FlowKey, FlowKind, FlowState, Ipv4, LocalClients};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -176,5 +176,6 @@ pub(crate) fn uplink() -> Attachment {
         source_v4: Ipv4Addr::UNSPECIFIED,
         source_v6: Ipv6Addr::UNSPECIFIED,
         is_local_pods: false,
+        bridge_netfilter: BridgeNetfilter::default(),
     }
 }

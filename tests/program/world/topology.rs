@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `eth0` | the outside: other nodes, clients, by a router |
 //! | `pod1`, `pod2` | a pod each |
-//! | `pod3` | a pod behind the bridge `br0` |
+//! | `pod3`, `pod4` | a pod each behind the bridge `br0`, which switches past netfilter |
 //! | `tun0` | the outside, without a link layer |
 
 use std::net::{IpAddr, SocketAddr};
@@ -112,6 +112,11 @@ impl Flavour {
         )
     }
 
+    /// The pod behind `pod4`, which shares a bridge with that behind `pod3`.
+    pub(crate) fn neighbour_of_pod3(self) -> IpAddr {
+        self.address("10.244.3.12", "fd00:244:3::12")
+    }
+
     /// A pod of another node.
     pub(crate) fn remote_pod(self, number: u16) -> IpAddr {
         let [high, low] = number.to_be_bytes();
@@ -180,7 +185,7 @@ pub(crate) struct DeviceSpec {
 }
 
 /// The devices that programs are attached to.
-pub(crate) const DEVICES: [DeviceSpec; 5] = [
+pub(crate) const DEVICES: [DeviceSpec; 6] = [
     device("eth0", false),
     DeviceSpec {
         is_marked: true,
@@ -190,6 +195,10 @@ pub(crate) const DEVICES: [DeviceSpec; 5] = [
     DeviceSpec {
         master: Some("br0"),
         ..device("pod3", true)
+    },
+    DeviceSpec {
+        master: Some("br0"),
+        ..device("pod4", true)
     },
     DeviceSpec {
         has_link_layer: false,
@@ -218,6 +227,8 @@ link add pod2 address 02:00:00:00:00:01 type veth peer name inner2
 link add br0 address 02:00:00:00:00:01 type bridge
 link add pod3 type veth peer name inner3
 link set pod3 master br0
+link add pod4 type veth peer name inner4
+link set pod4 master br0
 link add tun0 type veth peer name beyond
 link set eth0 up
 link set wire up
@@ -228,6 +239,8 @@ link set inner2 up
 link set br0 up
 link set pod3 up
 link set inner3 up
+link set pod4 up
+link set inner4 up
 link set tun0 up
 link set beyond up
 address add 192.0.2.1/24 dev eth0
