@@ -29,6 +29,13 @@ pub(crate) fn is_for_host<const L2: usize>(packet: Skb<L2>) -> bool {
         })
 }
 
+/// Whether the device with this index leads outside, by itself and not as the port of a bridge.
+#[inline(always)]
+pub(crate) fn is_uplink(ifindex: u32) -> bool {
+    find(ifindex)
+        .is_some_and(|device| device.kind == DeviceKind::Outside as u8 && device.master == 0)
+}
+
 /// Whether the packet, which leaves by this device, came from another port of its bridge, and netfilter
 /// has not seen it.
 #[inline(never)]

@@ -30,3 +30,4 @@ mod shape;
 mod shop;
 mod sockets;
 mod stale_sockets;
+mod uplinks;

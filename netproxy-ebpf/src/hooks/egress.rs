@@ -93,7 +93,11 @@ fn translated<F: Icmp, const L2: usize>(
     let outcome = match (FlowKind::from_u8(flow.kind), is_reply) {
         (Some(FlowKind::Edge), true) => {
             what.note(flow);
-            translate::in_place(packet, what, flow)
+            if flow.client_ifindex == packet.ifindex() {
+                translate::in_place(packet, what, flow)
+            } else {
+                Ok(translate::by_frontend(packet, what, flow))
+            }
         }
         (Some(FlowKind::Host), false) => {
             what.note(flow);

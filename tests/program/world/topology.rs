@@ -3,6 +3,7 @@
 //! | device | leads to |
 //! |---|---|
 //! | `eth0` | the outside: other nodes, clients, by a router |
+//! | `eth1` | the outside, by no route |
 //! | `pod1`, `pod2` | a pod each |
 //! | `pod3`, `pod4` | a pod each behind the bridge `br0`, which switches past netfilter |
 //! | `tun0` | the outside, without a link layer |
@@ -185,8 +186,9 @@ pub(crate) struct DeviceSpec {
 }
 
 /// The devices that programs are attached to.
-pub(crate) const DEVICES: [DeviceSpec; 6] = [
+pub(crate) const DEVICES: [DeviceSpec; 7] = [
     device("eth0", false),
+    device("eth1", false),
     DeviceSpec {
         is_marked: true,
         ..device("pod1", true)
@@ -222,6 +224,7 @@ pub(crate) fn build() {
     sysctl("ipv6/conf/all/forwarding", "1");
     ip("link set lo up
 link add eth0 address 02:00:00:00:00:01 type veth peer name wire address 02:00:00:00:00:02
+link add eth1 address 02:00:00:00:00:01 type veth peer name wire1
 link add pod1 address 02:00:00:00:00:01 type veth peer name inner1
 link add pod2 address 02:00:00:00:00:01 type veth peer name inner2
 link add br0 address 02:00:00:00:00:01 type bridge
@@ -232,6 +235,8 @@ link set pod4 master br0
 link add tun0 type veth peer name beyond
 link set eth0 up
 link set wire up
+link set eth1 up
+link set wire1 up
 link set pod1 up
 link set inner1 up
 link set pod2 up
