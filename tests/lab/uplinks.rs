@@ -2,7 +2,9 @@
 //! address on it: policy routing chooses by the source, and that is the frontend for what answers a client.
 
 use anyhow::{Context, Result, ensure};
-use netproxy_lab::{AgentOptions, Cni, Node, NodeSpec, Place, RpFilter, Serve, Traffic};
+use netproxy_lab::{
+    AgentOptions, Cni, Node, NodeSpec, Place, RpFilter, SECOND_GATEWAY, Serve, Traffic,
+};
 
 use crate::{
     cluster::Cluster,
@@ -40,6 +42,29 @@ fn answers_leave_by_the_nic_whose_address_was_asked() -> Result<()> {
             .with_context(|| format!("nodes in the shape {cni:?}"))?;
     }
     Ok(())
+}
+
+#[test]
+fn endpoints_learn_what_the_nic_whose_address_was_asked_carries() -> Result<()> {
+    const NARROW: u16 = 1300;
+    let shop = shop(Cni::Bridge)?;
+    shop.cluster.hold(|| {
+        let (node, outside) = (shop.node("a")?, shop.outside()?);
+        let doors = shop.near.at_node_ports(node.second_nic());
+        for (gateway, door) in SECOND_GATEWAY.both().into_iter().zip(doors) {
+            node.ip(&format!(
+                "route replace default via {gateway} dev eth1 mtu lock {NARROW} table 101"
+            ))?;
+
+            is_intact(&outside, door)?;
+
+            let client = outside.address_like(gateway).to_string();
+            let web = shop.cluster.lab.pod("web-a")?;
+            let route = web.run(&["ip", "route", "get", &client])?;
+            ensure!(route.contains(&format!(" mtu {NARROW} ")), "{route}");
+        }
+        Ok(())
+    })
 }
 
 /// Holds that the outside is answered wherever it asks the node, and seen as itself where the endpoint

@@ -27,7 +27,7 @@ pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 1);
 /// The underlay's gateway, IPv6.
 pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd31, 0, 0, 0, 0, 0, 0, 1);
 /// The second underlay's gateway.
-pub(crate) const SECOND_GATEWAY: Addresses = on_underlay(1, 1);
+pub const SECOND_GATEWAY: Addresses = on_underlay(1, 1);
 /// The length of the underlay's IPv4 prefix.
 pub const UNDERLAY_V4_LENGTH: u8 = 24;
 /// The length of the underlay's IPv6 prefix.
