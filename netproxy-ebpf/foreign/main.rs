@@ -42,6 +42,12 @@ fn look_on(_: TcContext) -> i32 {
     NEXT
 }
 
+/// Looks on as well: a hook takes a program once.
+#[classifier]
+fn look_on_too(_: TcContext) -> i32 {
+    NEXT
+}
+
 /// Lets everything pass, and nobody else see it.
 #[classifier]
 fn end_chain(_: TcContext) -> i32 {

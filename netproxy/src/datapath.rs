@@ -38,7 +38,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use netproxy_common::LocalClients;
 
-pub use self::attach::AttachMode;
+pub use self::attach::{AttachMode, FILTER_HANDLE};
 pub use self::counters::Counters;
 pub use self::entry::{EndpointEntry, ServiceEntry};
 pub use self::error::DatapathError;

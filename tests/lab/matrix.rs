@@ -3,16 +3,20 @@
 
 mod behaviours;
 
-use anyhow::{Result, bail};
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
 use aya::programs::TcAttachType::{Egress, Ingress};
-use netproxy_lab::{AgentOptions, Cni, Node, NodeSpec, Place, RpFilter};
+use netproxy_lab::{AgentOptions, Cni, Get, Node, NodeSpec, Place, RpFilter, Traffic};
+use serde_json::Value;
 
 use self::behaviours::{BEHAVIOURS, FIREWALL};
 use crate::{
     cluster::Cluster,
+    command_line::rows,
     foreign::{Foreign, Order},
     shape::two_nodes_as,
-    shop::Shop,
+    shop::{Shop, is},
 };
 
 #[test]
@@ -77,6 +81,61 @@ fn point_to_point_with_a_firewall_of_filters_beside_our_filters() -> Result<()> 
     hold("clsact", &Cni::PointToPoint.into(), Beside::FilterFirewall)
 }
 
+#[test]
+fn check_names_what_stands_in_the_way() -> Result<()> {
+    let spec = NodeSpec::new(Cni::PointToPoint);
+    let shop = Shop::open(two_nodes_as("m-check", &spec, &spec))?;
+    shop.cluster.hold(|| {
+        let (node, shell) = (shop.node("a")?, shop.shell()?);
+        let device = shell.host_device();
+        let [door, _] = shop.near.at_cluster_ips();
+        let get = Get::new(&door.url()).timeout(Duration::from_millis(500));
+        let is_answered = || anyhow::Ok(shell.get_with(&get)?.answered() == 1);
+        let warnings = || {
+            let rows = rows(&node, &["check"])?;
+            let is_ours = |row: &&Value| row["subject"] == "devices" && row["level"] == "warning";
+            let found = rows.iter().filter(is_ours);
+            let found = found.filter_map(|row| Some(row["found"].as_str()?.to_owned()));
+            anyhow::Ok(found.collect::<Vec<_>>())
+        };
+        is("warnings", &warnings()?, &Vec::new())?;
+        ensure!(is_answered()?, "the shell is not answered");
+
+        let mut foreign = Foreign::load()?;
+        foreign.attach("end_chain", &node, device, Ingress, Order::First)?;
+        let found = warnings()?;
+        let named = format!("{device}: the program end_chain (id ");
+        let consequence = "runs before netproxy at ingress: what it keeps to itself";
+        ensure!(
+            found.len() == 1 && found[0].starts_with(&named) && found[0].contains(consequence),
+            "{found:#?}"
+        );
+        ensure!(
+            !is_answered()?,
+            "who ends the chain keeps nothing to itself"
+        );
+        drop(foreign);
+        ensure!(is_answered()?, "the shell is not answered any more");
+
+        // A firewall of filters, which at egress run after our tcx program.
+        let mut foreign = Foreign::load()?;
+        foreign.attach("note", &node, device, Ingress, Order::Filter(10))?;
+        foreign.attach("admit_answers", &node, device, Egress, Order::Filter(10))?;
+        let found = warnings()?;
+        let named =
+            format!("{device}: the clsact filters bpf (priority 10) run after netproxy at egress");
+        ensure!(
+            found.len() == 1 && found[0].starts_with(&named),
+            "{found:#?}"
+        );
+        ensure!(
+            !is_answered()?,
+            "such a firewall lets answers of services pass"
+        );
+        Ok(())
+    })
+}
+
 /// Who else is on the devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Beside {
@@ -131,9 +190,8 @@ fn put(foreign: &mut Foreign, node: &Node, beside: Beside) -> Result<()> {
         Beside::Onlookers => {
             for (_, device) in pods.chain([("", "eth0")]) {
                 for hook in [Ingress, Egress] {
-                    for order in [Order::First, Order::Last] {
-                        foreign.attach("look_on", node, device, hook, order)?;
-                    }
+                    foreign.attach("look_on", node, device, hook, Order::First)?;
+                    foreign.attach("look_on_too", node, device, hook, Order::Last)?;
                 }
             }
         }

@@ -27,7 +27,10 @@ pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 1);
 /// The underlay's gateway, IPv6.
 pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd31, 0, 0, 0, 0, 0, 0, 1);
 /// The second underlay's gateway.
-pub const SECOND_GATEWAY: Addresses = on_underlay(1, 1);
+pub const SECOND_GATEWAY: Addresses = Addresses {
+    v4: Ipv4Addr::new(172, 31, 1, 1),
+    v6: Ipv6Addr::new(0xfd31, 0, 0, 1, 0, 0, 0, 1),
+};
 /// The length of the underlay's IPv4 prefix.
 pub const UNDERLAY_V4_LENGTH: u8 = 24;
 /// The length of the underlay's IPv6 prefix.
@@ -69,12 +72,11 @@ pub(crate) fn of_client(number: u8) -> Addresses {
     on_underlay(0, 100 + number)
 }
 
-const fn on_underlay(underlay: u8, host: u8) -> Addresses {
-    let v6 = [0xfd31, 0, 0, underlay as u16, 0, 0, 0, decimal_as_hex(host)];
-    let [a, b, c, d, e, f, g, h] = v6;
+fn on_underlay(underlay: u8, host: u8) -> Addresses {
+    let v6 = [0xfd31, 0, 0, underlay.into(), 0, 0, 0, decimal_as_hex(host)];
     Addresses {
         v4: Ipv4Addr::new(172, 31, underlay, host),
-        v6: Ipv6Addr::new(a, b, c, d, e, f, g, h),
+        v6: v6.into(),
     }
 }
 
@@ -127,8 +129,8 @@ impl PodCidrs {
 }
 
 /// 12 becomes 0x12, so that an IPv6 address reads like the IPv4 one beside it.
-const fn decimal_as_hex(number: u8) -> u16 {
-    let number = number as u16;
+fn decimal_as_hex(number: u8) -> u16 {
+    let number = u16::from(number);
     ((number / 100) << 8) | ((number / 10 % 10) << 4) | (number % 10)
 }
 
