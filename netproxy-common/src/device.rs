@@ -30,6 +30,10 @@ pub struct DeviceFlags;
 impl DeviceFlags {
     /// By an explicit `detectLocalMode`, what comes in here is a pod of this node.
     pub const LOCAL_PODS: u8 = 1;
+    /// It is a port of a bridge that switches IPv4 packets past netfilter.
+    pub const UNSEEN_V4: u8 = 1 << 1;
+    /// As `UNSEEN_V4`, IPv6 packets.
+    pub const UNSEEN_V6: u8 = 1 << 2;
 }
 
 /// Which side of the node a device leads to.

@@ -111,7 +111,7 @@ impl<A: Copy> Flow<A> {
         self.destination = key.source;
         self.source_port = key.destination_port;
         self.destination_port = key.source_port;
-        self.flags = (self.flags & FlowFlags::REPLY) ^ FlowFlags::REPLY;
+        self.flags = (self.flags & (FlowFlags::REPLY | FlowFlags::SWITCHED)) ^ FlowFlags::REPLY;
     }
 
     /// Whether this half belongs to the one under `key`, if that names this one: each translates into what
@@ -176,6 +176,9 @@ impl FlowFlags {
     pub const SEEN: u8 = 1 << 1;
     /// This half has carried a FIN or RST (of SCTP, an ABORT or SHUTDOWN COMPLETE).
     pub const CLOSED: u8 = 1 << 2;
+    /// A bridge switches the endpoint's answers past netfilter: the client's packets go past the
+    /// stack as well. Set on both halves of an edge flow by the endpoint's first answer.
+    pub const SWITCHED: u8 = 1 << 3;
 }
 
 /// Where a flow is in its life; decides how long it may stay silent.

@@ -1,4 +1,4 @@
-//! Whether a client is on this node.
+//! What devices tell: whether a client is on this node, and what a bridge keeps from netfilter.
 
 use netproxy_common::address::Address as _;
 use netproxy_common::{Device, DeviceFlags, DeviceKind, LocalClients};
@@ -27,6 +27,24 @@ pub(crate) fn is_for_host<const L2: usize>(packet: Skb<L2>) -> bool {
         || find(packet.ifindex()).is_some_and(|device| {
             device.master != 0 && packet.destination_mac() == Some(device.mac)
         })
+}
+
+/// Whether the device with this index leads outside, by itself and not as the port of a bridge.
+#[inline(always)]
+pub(crate) fn is_uplink(ifindex: u32) -> bool {
+    find(ifindex)
+        .is_some_and(|device| device.kind == DeviceKind::Outside as u8 && device.master == 0)
+}
+
+/// Whether the packet, which leaves by this device, came from another port of its bridge, and netfilter
+/// has not seen it.
+#[inline(never)]
+pub(crate) fn is_switched_unseen<F: Family, P: Packet>(packet: P) -> bool {
+    let Some(device) = find(packet.ifindex()) else {
+        return false;
+    };
+    device.flags & F::UNSEEN != 0
+        && find(packet.came_in_by()).is_some_and(|port| port.master == device.master)
 }
 
 /// Whether `client`, whose packet came in here, counts as a pod of this node under

@@ -1,7 +1,7 @@
 //! What differs between IPv4 and IPv6: addresses, maps, checksums.
 
 use netproxy_common::address::Address;
-use netproxy_common::{Ipv4, Ipv6, Source};
+use netproxy_common::{DeviceFlags, Ipv4, Ipv6, Source};
 
 use crate::config;
 use crate::maps::{
@@ -23,6 +23,8 @@ pub(crate) trait Family: 'static {
     const SOURCE_OFFSET: usize;
     /// Offset of the TTL or hop limit.
     const TTL_OFFSET: usize;
+    /// The `DeviceFlags` of a bridge that switches packets of this family past netfilter.
+    const UNSEEN: u8;
 
     fn addresses() -> &'static Addresses<Self::Address>;
     fn frontends() -> &'static Frontends<Self::Address>;
@@ -97,6 +99,7 @@ impl Family for V4 {
     const HAS_HEADER_CHECKSUM: bool = true;
     const SOURCE_OFFSET: usize = 12;
     const TTL_OFFSET: usize = 8;
+    const UNSEEN: u8 = DeviceFlags::UNSEEN_V4;
 
     family_maps!(Ipv4, addresses: Addresses => ADDRESSES_V4, frontends: Frontends => FRONTENDS_V4,
         endpoints: Endpoints => ENDPOINTS_V4, assured: Assured => FLOWS_V4,
@@ -144,6 +147,7 @@ impl Family for V6 {
     const HAS_HEADER_CHECKSUM: bool = false;
     const SOURCE_OFFSET: usize = 8;
     const TTL_OFFSET: usize = 7;
+    const UNSEEN: u8 = DeviceFlags::UNSEEN_V6;
 
     family_maps!(Ipv6, addresses: Addresses => ADDRESSES_V6, frontends: Frontends => FRONTENDS_V6,
         endpoints: Endpoints => ENDPOINTS_V6, assured: Assured => FLOWS_V6,

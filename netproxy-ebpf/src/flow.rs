@@ -9,7 +9,7 @@
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use netproxy_common::flow::FlowFlags;
 use netproxy_common::protocol::{TCP, has_connections};
-use netproxy_common::{Counter, Endpoint, Flow, FlowKey, FlowState};
+use netproxy_common::{Counter, Endpoint, Flow, FlowKey, FlowKind, FlowState};
 
 use crate::clock::now_s;
 use crate::count::count;
@@ -174,6 +174,15 @@ fn copy<F: Family>(key: &FlowKey<F::Address>) -> Option<Flow<F::Address>> {
 #[inline(always)]
 fn is_alive_as<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> bool {
     flow.deadline_s >= now_s() || is_alive::<F>(key) != 0
+}
+
+/// Whether it may turn out now that a bridge switches the answers of `flow`: this is one, and the
+/// flow is still opening.
+#[inline(always)]
+pub(crate) fn may_be_switched<A: Copy>(flow: &Flow<A>) -> bool {
+    flow.kind == FlowKind::Edge as u8
+        && flow.state == FlowState::Opening as u8
+        && flow.flags & (FlowFlags::REPLY | FlowFlags::SWITCHED) == FlowFlags::REPLY
 }
 
 /// Opens the flow whose forward half is `flow` under `key`: both halves, or none.
@@ -466,19 +475,27 @@ fn go_on_opening<F: Family>(
         return 0;
     }
     let is_established = flow.state == FlowState::Established as u8;
-    if let Some(other) = F::pending().get_ptr(&partner.key) {
-        // SAFETY: a live map value.
-        let seen = unsafe { (*other).flags };
-        let is_answered = seen & FlowFlags::SEEN != 0
-            && (!has_connections(key.protocol) || tcp_flags & (SYN | ACK) == ACK);
-        if !flow.has(FlowFlags::REPLY) && (is_answered || is_established) {
-            partner.flow.flags |= seen;
-            promote::<F>(key, flow, partner);
-            return 0;
+    match F::pending().get_ptr_mut(&partner.key) {
+        Some(other) => {
+            // SAFETY: a live map value.
+            let seen = unsafe { (*other).flags };
+            let is_answered = seen & FlowFlags::SEEN != 0
+                && (!has_connections(key.protocol) || tcp_flags & (SYN | ACK) == ACK);
+            if !flow.has(FlowFlags::REPLY) && (is_answered || is_established) {
+                partner.flow.flags |= seen;
+                promote::<F>(key, flow, partner);
+                return 0;
+            }
+            if flow.has(FlowFlags::SWITCHED) {
+                // SAFETY: as in `note`. Where it was recycled meanwhile, another flow's client goes past
+                // the stack.
+                unsafe { (&raw mut (*other).flags).write_volatile(seen | FlowFlags::SWITCHED) };
+            }
         }
-    } else {
         // The LRU took the other half.
-        let _ = F::pending().insert(&partner.key, &partner.flow, u64::from(BPF_NOEXIST));
+        None => {
+            let _ = F::pending().insert(&partner.key, &partner.flow, u64::from(BPF_NOEXIST));
+        }
     }
     if let Some(entry) = F::pending().get_ptr_mut(key) {
         let state = if is_established {

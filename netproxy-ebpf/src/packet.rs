@@ -72,6 +72,9 @@ pub(crate) trait Packet: Bytes {
     fn length(self) -> usize;
     /// Whether a process of this node sent it, as opposed to having been forwarded.
     fn is_from_host(self) -> bool;
+    /// The device by which it last came in to this node, which is the port where a bridge switches it and
+    /// the bridge where that hands it to the stack; zero: a process of this node sent it.
+    fn came_in_by(self) -> u32;
     /// The device at whose hook the packet is.
     fn ifindex(self) -> u32;
     /// The hook's context, for helpers.

@@ -44,7 +44,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use netproxy_common::{LocalClients, Source};
 
-pub use self::attach::AttachMode;
+pub use self::attach::{AttachMode, FILTER_HANDLE};
 pub use self::counters::Counters;
 pub use self::entry::{EndpointEntry, ServiceEntry};
 pub use self::error::DatapathError;

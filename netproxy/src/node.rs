@@ -8,6 +8,7 @@
 
 mod address;
 mod attachment;
+mod bridge_netfilter;
 mod error;
 mod kernel;
 mod link;
@@ -21,6 +22,7 @@ mod watch;
 
 pub use address::{LinkAddress, Scope};
 pub use attachment::{Attachment, attachments};
+pub use bridge_netfilter::BridgeNetfilter;
 pub use error::NodeError;
 pub use link::{Link, LinkKind, LinkLayer};
 pub use network::NodeNetwork;

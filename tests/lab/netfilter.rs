@@ -38,6 +38,14 @@ fn no_packet_is_invalid_where_netfilter_sees_what_bridges_switch() -> Result<()>
 }
 
 #[test]
+fn no_packet_is_invalid_where_netfilter_does_not_see_what_bridges_switch() -> Result<()> {
+    let spec = NodeSpec::new(Cni::Bridge)
+        .bridge_netfilter(false)
+        .masquerade(true);
+    no_packet_is_invalid("bridge-alone", &spec, Shop::is_open)
+}
+
+#[test]
 fn no_packet_is_invalid_where_pods_share_no_bridge() -> Result<()> {
     let spec = NodeSpec::new(Cni::PointToPoint).masquerade(true);
     no_packet_is_invalid("invalid", &spec, Shop::is_open)

@@ -10,8 +10,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use netproxy_lab::{
-    Answers, Builder, Client, EndpointObject, Node, Place, Pod, Port, Serve, ServiceObject,
-    Traffic, url,
+    Addresses, Answers, Builder, Client, EndpointObject, Node, Place, Pod, Port, Serve,
+    ServiceObject, Traffic, url,
 };
 
 use crate::cluster::Cluster;
@@ -79,7 +79,12 @@ impl Offer {
 
     /// Where a node serves it to the outside.
     pub(crate) fn at_node(&self, node: &Node) -> [Door; 2] {
-        node.internal_ips().map(|ip| Door {
+        self.at_node_ports(node.addresses())
+    }
+
+    /// Its `NodePorts` at other addresses.
+    pub(crate) fn at_node_ports(&self, addresses: Addresses) -> [Door; 2] {
+        addresses.both().map(|ip| Door {
             http: SocketAddr::new(ip, self.http_node_port),
             udp: SocketAddr::new(ip, self.udp_node_port),
         })

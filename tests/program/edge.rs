@@ -65,6 +65,35 @@ fn a_client_outside_reaches_an_endpoint_here_through_every_kind_of_frontend() {
 }
 
 #[test]
+fn an_answer_on_its_way_by_the_wrong_uplink_is_routed_by_the_frontends_address() {
+    let mut world = World::new();
+    for flavour in Flavour::ALL {
+        let endpoint = flavour.local_pod(1).at(POD_PORT);
+        let shop = Shop::new(flavour, 1).here(endpoint.ip());
+        world.serve(&[&shop]);
+        let client = flavour.outside().at(40_000);
+        let [right, wrong] = [client, flavour.outside().at(40_001)];
+        for (client, device) in [(right, "eth0"), (wrong, "eth1")] {
+            let request = flavour.first(client, shop.node_port());
+            let requested = world.ingress(device, &request);
+            requested.passes_as(&request.to(endpoint));
+        }
+
+        let answer = flavour.answer(endpoint, right);
+        let answered = answer.clone().from(shop.node_port());
+        world.egress("eth0", &answer).passes_as(&answered);
+        world.egress("eth1", &answer).redirects_as(&answered);
+        // A bridge floods its ports with what it does not know.
+        world.egress("pod3", &answer).passes_as(&answered);
+
+        // There is no better way.
+        let answer = flavour.answer(endpoint, wrong);
+        let answered = answer.clone().from(shop.node_port());
+        world.egress("eth0", &answer).passes_as(&answered);
+    }
+}
+
+#[test]
 fn every_packet_of_a_flow_goes_to_the_same_endpoint() {
     let mut world = World::new();
     for flavour in Flavour::ALL {

@@ -39,6 +39,7 @@ mod sctp;
 mod source_ranges;
 mod staleness;
 mod stray_fragments;
+mod switched;
 mod too_big;
 mod unused_address;
 mod whole;

@@ -24,7 +24,7 @@ use aya::maps::{HashMap, Map, MapData};
 use netproxy::datapath::{
     AttachMode, Datapath, DatapathError, DatapathOptions, MapSize, Pins, SourcePorts,
 };
-use netproxy::node::Attachment;
+use netproxy::node::{Attachment, BridgeNetfilter};
 use netproxy_common::{AddressFlags, DeviceKind, Ipv4, Ipv6, LocalClients};
 use nix::net::if_::if_nametoindex;
 
@@ -138,7 +138,7 @@ impl World {
         let node_ports = Flavour::ALL.iter().map(|flavour| flavour.node()).collect();
         datapath.set_node_addresses(&own, &node_ports)?;
         datapath.set_sources(&topology::sources())?;
-        datapath.set_devices(&DEVICES.map(|device| attachment(&device)))?;
+        datapath.set_devices(&attachments(false))?;
         self.datapath = Some(datapath);
         for device in DEVICES {
             for (direction, name) in [
@@ -189,11 +189,27 @@ impl World {
         namespace::ip(&format!("link set {device} mtu {bytes}\n"));
     }
 
+    /// Netfilter sees what bridges switch from now on.
+    pub(crate) fn show_bridges_to_netfilter(&mut self) {
+        self.datapath().set_devices(&attachments(true)).unwrap();
+    }
+
     /// A packet that was forwarded leaves the node by a device.
     #[must_use]
     pub(crate) fn egress(&self, device: &'static str, packet: impl Into<Vec<u8>>) -> Outcome {
+        self.egress_of(device, "eth0", packet)
+    }
+
+    /// As [`Self::egress`], of a packet that came in by this device.
+    #[must_use]
+    pub(crate) fn egress_of(
+        &self,
+        device: &'static str,
+        came_in_by: &str,
+        packet: impl Into<Vec<u8>>,
+    ) -> Outcome {
         let context = Context {
-            came_in_by: ifindex("eth0"),
+            came_in_by: ifindex(came_in_by),
             ..Context::default()
         };
         self.hook(device, Direction::Egress).run(packet, context)
@@ -238,6 +254,16 @@ fn ifindex(device: &str) -> u32 {
     if_nametoindex(device).unwrap()
 }
 
+fn attachments(does_netfilter_see_bridges: bool) -> [Attachment; DEVICES.len()] {
+    DEVICES.map(|device| Attachment {
+        bridge_netfilter: BridgeNetfilter {
+            v4: does_netfilter_see_bridges || device.master.is_none(),
+            v6: does_netfilter_see_bridges || device.master.is_none(),
+        },
+        ..attachment(&device)
+    })
+}
+
 fn attachment(device: &DeviceSpec) -> Attachment {
     Attachment {
         ifindex: ifindex(device.name),
@@ -255,5 +281,6 @@ fn attachment(device: &DeviceSpec) -> Attachment {
         },
         master: device.master.map_or(0, ifindex),
         is_local_pods: device.is_marked,
+        bridge_netfilter: BridgeNetfilter { v4: true, v6: true },
     }
 }

@@ -3,7 +3,9 @@
 //! | what | IPv4 | IPv6 |
 //! |---|---|---|
 //! | underlay, and its gateway | `172.31.0.0/24`, `.1` | `fd31::/64`, `::1` |
+//! | second underlay, and its gateway | `172.31.1.0/24`, `.1` | `fd31:0:0:1::/64`, `::1` |
 //! | node *n* (from 1) | `172.31.0.(10+n)` | `fd31::(10+n)` |
+//! | its second NIC | `172.31.1.(10+n)` | `fd31:0:0:1::(10+n)` |
 //! | client *n* (from 1) | `172.31.0.(100+n)` | `fd31::(100+n)` |
 //! | pods of node *n* | `10.244.n.0/24` | `fd10:244:n::/64` |
 //! | all pods | `10.244.0.0/16` | `fd10:244::/32` |
@@ -24,6 +26,11 @@ pub const CLUSTER_V6: &str = "fd10:244::/32";
 pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 1);
 /// The underlay's gateway, IPv6.
 pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd31, 0, 0, 0, 0, 0, 0, 1);
+/// The second underlay's gateway.
+pub const SECOND_GATEWAY: Addresses = Addresses {
+    v4: Ipv4Addr::new(172, 31, 1, 1),
+    v6: Ipv6Addr::new(0xfd31, 0, 0, 1, 0, 0, 0, 1),
+};
 /// The length of the underlay's IPv4 prefix.
 pub const UNDERLAY_V4_LENGTH: u8 = 24;
 /// The length of the underlay's IPv6 prefix.
@@ -52,18 +59,24 @@ impl Addresses {
 
 /// The `InternalIP`s of node `number` (from 1).
 pub(crate) fn of_node(number: u8) -> Addresses {
-    on_underlay(10 + number)
+    on_underlay(0, 10 + number)
+}
+
+/// The addresses of the second NIC of node `number`.
+pub(crate) fn of_second_nic(number: u8) -> Addresses {
+    on_underlay(1, 10 + number)
 }
 
 /// The addresses of client `number` (from 1).
 pub(crate) fn of_client(number: u8) -> Addresses {
-    on_underlay(100 + number)
+    on_underlay(0, 100 + number)
 }
 
-fn on_underlay(host: u8) -> Addresses {
+fn on_underlay(underlay: u8, host: u8) -> Addresses {
+    let v6 = [0xfd31, 0, 0, underlay.into(), 0, 0, 0, decimal_as_hex(host)];
     Addresses {
-        v4: Ipv4Addr::new(172, 31, 0, host),
-        v6: Ipv6Addr::new(0xfd31, 0, 0, 0, 0, 0, 0, decimal_as_hex(host)),
+        v4: Ipv4Addr::new(172, 31, underlay, host),
+        v6: v6.into(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The underlay: a bridge in a namespace of its own that nodes and clients are plugged into. It is
 //! also their default gateway, and knows which node has which pods, as a routed data centre would.
+//! A second one, `underlay-2`, is there for the second NICs of nodes; a cloud's network, it takes from a
+//! NIC only what may come from there.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -8,11 +10,12 @@ use anyhow::Result;
 use crate::{
     Place,
     addresses::{
-        Addresses, GATEWAY_V4, GATEWAY_V6, UNDERLAY_V4_LENGTH as V4_LENGTH,
+        Addresses, GATEWAY_V4, GATEWAY_V6, SECOND_GATEWAY, UNDERLAY_V4_LENGTH as V4_LENGTH,
         UNDERLAY_V6_LENGTH as V6_LENGTH,
     },
     cni::{NodePlan, device_name},
     journal::Journal,
+    orders,
     place::Site,
 };
 
@@ -36,7 +39,13 @@ impl Fabric {
              link add underlay type bridge mcast_snooping 0\n\
              addr add {GATEWAY_V4}/{V4_LENGTH} dev underlay\n\
              addr add {GATEWAY_V6}/{V6_LENGTH} dev underlay nodad\n\
-             link set underlay up"
+             link set underlay up\n\
+             link add underlay-2 type bridge mcast_snooping 0\n\
+             addr add {second_v4}/{V4_LENGTH} dev underlay-2\n\
+             addr add {second_v6}/{V6_LENGTH} dev underlay-2 nodad\n\
+             link set underlay-2 up",
+            second_v4 = SECOND_GATEWAY.v4,
+            second_v6 = SECOND_GATEWAY.v6,
         ))?;
         Ok(fabric)
     }
@@ -58,6 +67,53 @@ impl Fabric {
              route add default via {GATEWAY_V4}\n\
              route add default via {GATEWAY_V6}"
         ))
+    }
+
+    /// Gives a node an `eth1` in the second underlay. What has its source leaves by it, and only that
+    /// (table 101), as where clouds attach several NICs to a machine.
+    pub(crate) fn plug_second(&self, node: &dyn Place, addresses: Addresses) -> Result<()> {
+        let ports = [
+            device_name("to-", node.name()),
+            device_name("to2-", node.name()),
+        ];
+        let [first, second] = &ports;
+        let namespace = node.namespace().name();
+        self.ip(&format!(
+            "link add {second} type veth peer name eth1 netns {namespace}\n\
+             link set {second} master underlay-2 up"
+        ))?;
+        let Addresses { v4, v6 } = addresses;
+        let Addresses {
+            v4: gateway_v4,
+            v6: gateway_v6,
+        } = SECOND_GATEWAY;
+        node.ip(&format!(
+            "addr add {v4}/{V4_LENGTH} dev eth1\n\
+             addr add {v6}/{V6_LENGTH} dev eth1 nodad\n\
+             link set eth1 up\n\
+             route add default via {gateway_v4} dev eth1 table 101\n\
+             route add default via {gateway_v6} dev eth1 table 101"
+        ))?;
+        for own in addresses.both() {
+            node.add_rule(own, &format!("from {own} lookup 101"))?;
+        }
+        let own = node.addresses();
+        let only_from = |port: &str, others: Addresses| {
+            format!(
+                "chain {port} {{\n\
+                   type filter hook ingress device \"{port}\" priority 0;\n\
+                   ip saddr {} counter drop\n\
+                   ip6 saddr {} counter drop\n\
+                 }}\n",
+                others.v4, others.v6
+            )
+        };
+        let ruleset = format!(
+            "table netdev sources {{\n{}{}}}\n",
+            only_from(first, addresses),
+            only_from(second, own)
+        );
+        orders::nft(self.command("nft".as_ref())?, &ruleset)
     }
 
     /// Sends traffic for the node's pods to the node.

@@ -59,7 +59,7 @@ pub mod wait;
 pub mod watchdog;
 pub mod way;
 
-pub use addresses::{Addresses, url};
+pub use addresses::{Addresses, SECOND_GATEWAY, url};
 pub use agent::{Agent, AgentOptions, Source};
 pub use answers::Answers;
 pub use client::Client;

@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
 
 use crate::{
-    Cni, Place, Pod,
-    addresses::{CLUSTER_V4, CLUSTER_V6, MOST_PODS, PodCidrs},
+    Addresses, Cni, Place, Pod,
+    addresses::{self, CLUSTER_V4, CLUSTER_V6, MOST_PODS, PodCidrs},
     cni::NodePlan,
     fabric::Fabric,
     journal::Journal,
@@ -39,6 +39,7 @@ pub struct NodeSpec {
     rp_filter: RpFilter,
     has_masquerade: bool,
     bridge_netfilter: Option<bool>,
+    has_second_nic: bool,
 }
 
 impl From<Cni> for NodeSpec {
@@ -50,6 +51,7 @@ impl From<Cni> for NodeSpec {
             // own address leaves past the tunnel, and the answer would come back through it.
             has_masquerade: cni == Cni::Vxlan,
             bridge_netfilter: None,
+            has_second_nic: false,
         }
     }
 }
@@ -81,6 +83,14 @@ impl NodeSpec {
     #[must_use]
     pub fn bridge_netfilter(mut self, is_on: bool) -> Self {
         self.bridge_netfilter = Some(is_on);
+        self
+    }
+
+    /// Gives it an `eth1` beside `eth0`, with a network and a routing table of its own. Reverse path
+    /// filters must not be strict then.
+    #[must_use]
+    pub fn second_nic(mut self) -> Self {
+        self.has_second_nic = true;
         self
     }
 
@@ -125,6 +135,9 @@ impl Node {
             }),
         };
         fabric.plug(&node)?;
+        if spec.has_second_nic {
+            fabric.plug_second(&node, node.second_nic())?;
+        }
         fabric.route_pods(&node.parts.plan)?;
         node.ip(&spec.cni.node(&node.parts.plan))?;
         if spec.has_masquerade {
@@ -207,6 +220,12 @@ impl Node {
     #[must_use]
     pub fn internal_ips(&self) -> [IpAddr; 2] {
         self.addresses().both()
+    }
+
+    /// The addresses of its second NIC, if it has one.
+    #[must_use]
+    pub fn second_nic(&self) -> Addresses {
+        addresses::of_second_nic(self.parts.plan.number)
     }
 
     /// Loads an nftables ruleset, on top of what there is.

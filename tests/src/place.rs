@@ -167,6 +167,17 @@ pub trait Place {
     fn ip(&self, lines: &str) -> Result<()> {
         orders::ip(self.command("ip".as_ref())?, lines).with_context(|| self.name().to_owned())
     }
+
+    /// Adds a rule of policy routing, of the family of `like`: `"from 172.31.1.11 lookup 101"`.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    fn add_rule(&self, like: IpAddr, rule: &str) -> Result<()> {
+        let family = if like.is_ipv4() { "-4" } else { "-6" };
+        let words = ["ip", family, "rule", "add"].into_iter();
+        self.run(&words.chain(rule.split(' ')).collect::<Vec<_>>())?;
+        Ok(())
+    }
 }
 
 /// Runs the command of a place to its end and answers with its standard output.

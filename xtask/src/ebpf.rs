@@ -14,6 +14,8 @@ use crate::workspace::Workspace;
 
 const TARGET: &str = "bpfel-unknown-none";
 const PACKAGE: &str = "netproxy-ebpf";
+/// Programs of others, which the tests put beside ours.
+const FOREIGN: &str = "foreign";
 
 /// What the compiler's warnings about the programs mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +56,10 @@ pub(crate) fn build(workspace: &Workspace, warnings: Warnings) -> Result<()> {
         command,
     )
     .run()?;
-    let built = target_dir.join(TARGET).join("release").join(PACKAGE);
-    replace_if_different(&built, &workspace.ebpf_object())
+    let built = target_dir.join(TARGET).join("release");
+    let kept = workspace.ebpf_object();
+    replace_if_different(&built.join(FOREIGN), &kept.with_file_name(FOREIGN))?;
+    replace_if_different(&built.join(PACKAGE), &kept)
 }
 
 /// Cargo's own separator of flags, so that none needs quoting.

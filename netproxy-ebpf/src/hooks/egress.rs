@@ -10,7 +10,7 @@ use crate::icmp::about::About;
 use crate::icmp::{self, Icmp};
 use crate::packet::{Headers, Packet as _, Skb};
 use crate::separate::separate_packet;
-use crate::{drops, flow, fragment, service};
+use crate::{device, drops, flow, fragment, service};
 
 #[inline(always)]
 pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
@@ -62,6 +62,9 @@ fn sent_by_host<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>)
 #[inline(never)]
 fn of_flow<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Option<Verdict> {
     let mut flow = flow::of_packet::<F>(headers)?;
+    if flow::may_be_switched(&flow) && device::is_switched_unseen::<F, _>(packet) {
+        flow.flags |= FlowFlags::SWITCHED;
+    }
     Some(translated(packet, headers, &mut flow))
 }
 
@@ -92,7 +95,11 @@ fn translated<F: Icmp, const L2: usize>(
     let outcome = match (FlowKind::from_u8(flow.kind), is_reply) {
         (Some(FlowKind::Edge), true) => {
             what.note(flow);
-            translate::in_place(packet, what, flow)
+            if flow.client_ifindex == packet.ifindex() {
+                translate::in_place(packet, what, flow)
+            } else {
+                Ok(translate::by_frontend(packet, what, flow))
+            }
         }
         (Some(FlowKind::Host), false) => {
             what.note(flow);

@@ -81,8 +81,12 @@ fn translated<F: Icmp, const L2: usize>(
     let is_reply = flow.has(FlowFlags::REPLY);
     what.note(flow);
     let outcome = match (FlowKind::from_u8(flow.kind), is_reply) {
-        (Some(FlowKind::Edge), false) => translate::in_place(packet, what, flow),
-        (Some(FlowKind::Whole), _) => Ok(translate::and_redirect(packet, what, flow)),
+        (Some(FlowKind::Edge), false) if !flow.has(FlowFlags::SWITCHED) => {
+            translate::in_place(packet, what, flow)
+        }
+        (Some(FlowKind::Edge), false) | (Some(FlowKind::Whole), _) => {
+            Ok(translate::and_redirect(packet, what, flow))
+        }
         (Some(FlowKind::Host), true) => translate::to_host(packet, what, flow),
         // Nothing that crosses an ingress hook; somebody pretends.
         (Some(FlowKind::Edge), true) | (Some(FlowKind::Host), false) | (None, _) => {

@@ -76,6 +76,37 @@ pub(super) fn in_place<F: Family, const L2: usize>(
     Ok(Verdict::PASS)
 }
 
+/// Rewrites an answer to a client whose packets come in by another device than this one. The kernel has
+/// routed it by the endpoint's address; where rules route by source, the frontend's may leave elsewhere.
+#[inline(never)]
+pub(super) fn by_frontend<F: Family, const L2: usize>(
+    packet: Skb<L2>,
+    what: &impl Translatable<F, L2>,
+    flow: &Flow<F::Address>,
+) -> Verdict {
+    elsewhere(packet, what, flow).into()
+}
+
+#[inline(always)]
+fn elsewhere<F: Family, const L2: usize>(
+    packet: Skb<L2>,
+    what: &impl Translatable<F, L2>,
+    flow: &Flow<F::Address>,
+) -> Result<Verdict, Counter> {
+    // A bridge floods what it does not know to ports that lead nowhere.
+    if !device::is_uplink(packet.ifindex()) || !device::is_uplink(flow.client_ifindex) {
+        return in_place(packet, what, flow);
+    }
+    let bytes = what.bytes(packet);
+    let route = match route::find::<F, _>(packet, &flow.source, &flow.destination, bytes) {
+        Ok(route) if route.too_narrow != 0 => return Ok(Verdict::too_big(route.too_narrow)),
+        Ok(route) if route.ifindex != packet.ifindex() => route,
+        _ => return in_place(packet, what, flow),
+    };
+    what.rewrite(packet, flow)?;
+    Ok(Verdict::redirect(route.redirect(packet.is_from_host())))
+}
+
 /// Rewrites and sends the packet on past the stack, as a router would.
 #[inline(never)]
 pub(super) fn and_redirect<F: Family, const L2: usize>(

@@ -175,8 +175,13 @@ impl<const L2: usize> Packet for Skb<L2> {
 
     #[inline(always)]
     fn is_from_host(self) -> bool {
+        self.came_in_by() == 0
+    }
+
+    #[inline(always)]
+    fn came_in_by(self) -> u32 {
         // SAFETY: as above.
-        unsafe { (*self.skb).ingress_ifindex == 0 }
+        unsafe { (*self.skb).ingress_ifindex }
     }
 
     #[inline(always)]

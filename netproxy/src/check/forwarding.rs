@@ -67,20 +67,29 @@ fn bridges(machine: &Machine) -> Option<Finding> {
     if bridges.is_empty() {
         return None;
     }
-    Some(match machine.sysctl(name) {
-        Ok(Some(value)) if value != "0" => Finding::ok(subject, "on"),
-        Ok(_) => Finding::note(
-            subject,
-            format!(
-                "off: netfilter, and with it NetworkPolicy made of its rules, does not see traffic \
-                 between pods on one bridge ({}), nor netproxy's translation of it",
-                bridges.join(", ")
-            ),
-        )
-        .remedy(format!(
-            "if policies must hold between pods on one bridge: modprobe br_netfilter && \
-             sysctl -w {name}=1"
-        )),
-        Err(error) => Finding::note(subject, format!("unknown: {name}: {error}")),
-    })
+    let setting = match machine.sysctl(name) {
+        Ok(setting) => setting,
+        Err(error) => return Some(Finding::note(subject, format!("unknown: {name}: {error}"))),
+    };
+    let is_seen = |bridge: &String| match setting.as_deref() {
+        Some("0") => machine.asks_for_netfilter(bridge),
+        // Without the module what a bridge asks for has no effect.
+        setting => setting.is_some(),
+    };
+    let unseen: Vec<_> = bridges
+        .into_iter()
+        .filter(|bridge| !is_seen(bridge))
+        .collect();
+    if unseen.is_empty() {
+        return Some(Finding::ok(subject, "on"));
+    }
+    let found = format!(
+        "off: netfilter, and with it NetworkPolicy made of its rules, does not see what pods on one \
+         bridge ({}) send each other, and of what they ask a service the first packets only",
+        unseen.join(", ")
+    );
+    Some(Finding::note(subject, found).remedy(format!(
+        "if policies must hold between pods on one bridge: modprobe br_netfilter && \
+         sysctl -w {name}=1"
+    )))
 }

@@ -47,6 +47,15 @@ impl Machine {
     pub(super) fn bridge_ports(&self, device: &str) -> Vec<String> {
         entries(&self.sys("class/net").join(device).join("brif"))
     }
+
+    /// Whether a bridge asks by itself for netfilter to see what IPv4 it switches.
+    pub(super) fn asks_for_netfilter(&self, bridge: &str) -> bool {
+        let path = self
+            .sys("class/net")
+            .join(bridge)
+            .join("bridge/nf_call_iptables");
+        fs::read_to_string(path).is_ok_and(|value| value.trim() == "1")
+    }
 }
 
 fn entries(directory: &Path) -> Vec<String> {

@@ -214,6 +214,16 @@ fn bridge_netfilter_matters_only_where_a_bridge_has_ports() {
     node.write("sys/class/net/cni0/brif/veth1/port_no", "0x1");
     assert_eq!(node.level("bridge netfilter"), Level::Note);
 
+    // Without the module what the bridge asks for has no effect.
+    node.write("sys/class/net/cni0/bridge/nf_call_iptables", "1");
+    assert_eq!(node.level("bridge netfilter"), Level::Note);
+
+    node.sysctl("net.bridge.bridge-nf-call-iptables", "0");
+    assert_eq!(node.level("bridge netfilter"), Level::Ok);
+
+    node.write("sys/class/net/cni0/bridge/nf_call_iptables", "0");
+    assert_eq!(node.level("bridge netfilter"), Level::Note);
+
     node.sysctl("net.bridge.bridge-nf-call-iptables", "1");
     assert_eq!(node.level("bridge netfilter"), Level::Ok);
 }

@@ -1,6 +1,7 @@
 //! `netproxy check`: what stands in netproxy's way on this node.
 
 mod devices;
+mod filters;
 mod sockets;
 
 use std::ops::RangeInclusive;

@@ -85,7 +85,7 @@ impl Direction {
 }
 
 /// The filters' handle, by which a later process finds them: `np`.
-const HANDLE: u16 = 0x6e70;
+pub const FILTER_HANDLE: u16 = 0x6e70;
 
 /// The devices that programs are attached to.
 #[derive(Debug)]
@@ -259,7 +259,7 @@ fn hook_clsact(
     attachment: &Attachment,
     direction: Direction,
 ) -> Result<(), String> {
-    let handle = TcHandle::new(0, HANDLE);
+    let handle = TcHandle::new(0, FILTER_HANDLE);
     let priority = direction.priority();
     if let Err(error) = qdisc_add_clsact(&attachment.name) {
         debug!(device = attachment.name, %error, "clsact is there already");
@@ -299,7 +299,7 @@ fn detach_filters(device: &str) -> usize {
             device,
             direction.attach_type(),
             direction.priority(),
-            TcHandle::new(0, HANDLE),
+            TcHandle::new(0, FILTER_HANDLE),
             None,
         );
         link.is_ok_and(|link| link.detach().is_ok())

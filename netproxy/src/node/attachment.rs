@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use netproxy_common::{Device, DeviceFlags, DeviceKind};
 
-use super::{DevicePatterns, Link, LinkKind, LinkLayer, NodeNetwork};
+use super::{BridgeNetfilter, DevicePatterns, Link, LinkKind, LinkLayer, NodeNetwork};
 use crate::settings::LocalPods;
 
 #[cfg(test)]
@@ -32,19 +32,23 @@ pub struct Attachment {
     pub master: u32,
     /// Whether [`LocalPods`] names it: what comes in here is a pod of this node.
     pub is_local_pods: bool,
+    /// What netfilter sees of the bridge that it is a port of; all, where there is none.
+    pub bridge_netfilter: BridgeNetfilter,
 }
 
 impl Attachment {
     /// The device as the programs see it.
     #[must_use]
     pub fn device(&self) -> Device {
+        let flags = [
+            (self.is_local_pods, DeviceFlags::LOCAL_PODS),
+            (!self.bridge_netfilter.v4, DeviceFlags::UNSEEN_V4),
+            (!self.bridge_netfilter.v6, DeviceFlags::UNSEEN_V6),
+        ];
+        let is_set = flags.into_iter().filter(|(is_set, _)| *is_set);
         Device {
             kind: self.kind as u8,
-            flags: if self.is_local_pods {
-                DeviceFlags::LOCAL_PODS
-            } else {
-                0
-            },
+            flags: is_set.fold(0, |flags, (_, flag)| flags | flag),
             mac: self.mac,
             master: self.master,
         }
@@ -120,6 +124,9 @@ fn attachment(link: &Link, network: &NodeNetwork, node_addresses: &[IpAddr]) -> 
         mac: host_side.mac.filter(|_| has_link_layer).unwrap_or_default(),
         master: bridge.map_or(0, |bridge| bridge.ifindex),
         is_local_pods: false,
+        bridge_netfilter: bridge.map_or(BridgeNetfilter { v4: true, v6: true }, |bridge| {
+            network.netfilter_sees(bridge)
+        }),
     }
 }
 

@@ -17,7 +17,7 @@ use rtnetlink::packet_core::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Link, LinkAddress, NodeError, NodeNetwork, route};
+use super::{BridgeNetfilter, Link, LinkAddress, NodeError, NodeNetwork, route};
 
 /// How often an interrupted list is asked for before it is taken as it is.
 const ATTEMPTS: u32 = 8;
@@ -48,7 +48,10 @@ impl Kernel {
 
     /// Everything.
     pub(super) async fn network(&self) -> Result<NodeNetwork, NodeError> {
-        let mut network = NodeNetwork::default();
+        let mut network = NodeNetwork {
+            bridge_netfilter: BridgeNetfilter::of_all_bridges(),
+            ..NodeNetwork::default()
+        };
         for message in self
             .list("links", RouteNetlinkMessage::GetLink(link_request(0)))
             .await?

@@ -5,6 +5,8 @@ use netlink_packet_route::link::{
     InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
 
+use super::BridgeNetfilter;
+
 /// A network device of this network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
@@ -27,6 +29,8 @@ pub struct Link {
     pub mac: Option<[u8; 6]>,
     /// Whether it is administratively up.
     pub is_up: bool,
+    /// What it asks for by itself, if it is a bridge.
+    pub bridge_netfilter: BridgeNetfilter,
 }
 
 /// What made a device: the kernel's `IFLA_INFO_KIND`, families of kinds taken together.
@@ -104,6 +108,7 @@ impl Link {
             peer_is_elsewhere: false,
             mac: None,
             is_up: header.flags.contains(LinkFlags::Up),
+            bridge_netfilter: BridgeNetfilter::default(),
         };
         for attribute in message.attributes {
             match attribute {
@@ -114,10 +119,15 @@ impl Link {
                 LinkAttribute::LinkNetNsId(_) => link.peer_is_elsewhere = true,
                 LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok(),
                 LinkAttribute::LinkInfo(infos) => {
-                    info_kind = infos.into_iter().find_map(|info| match info {
-                        LinkInfo::Kind(kind) => Some(kind),
-                        _ => None,
-                    });
+                    for info in infos {
+                        match info {
+                            LinkInfo::Kind(kind) => info_kind = Some(kind),
+                            LinkInfo::Data(data) => {
+                                link.bridge_netfilter = BridgeNetfilter::of_bridge(&data);
+                            }
+                            _ => {}
+                        }
+                    }
                 }
                 _ => {}
             }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::{Link, LinkAddress, Scope};
+use super::{BridgeNetfilter, Link, LinkAddress, Scope};
 
 /// Devices, addresses and default routes of this network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct NodeNetwork {
     pub addresses: Vec<LinkAddress>,
     /// Devices that a default route of any table leaves by.
     pub default_route_links: BTreeSet<u32>,
+    /// What is asked for on all bridges; None: there is no such thing here.
+    pub bridge_netfilter: Option<BridgeNetfilter>,
 }
 
 impl NodeNetwork {
@@ -29,6 +31,14 @@ impl NodeNetwork {
                 !address.is_loopback() && !address.is_multicast() && !address.is_unspecified()
             })
             .collect()
+    }
+
+    /// Of which family netfilter sees what `bridge` switches.
+    pub(super) fn netfilter_sees(&self, bridge: &Link) -> BridgeNetfilter {
+        let all = self.bridge_netfilter;
+        all.map_or(BridgeNetfilter::default(), |all| {
+            all.or(bridge.bridge_netfilter)
+        })
     }
 
     /// The addresses of one device, in the kernel's order.

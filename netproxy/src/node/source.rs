@@ -45,7 +45,7 @@ fn first(addresses: impl Iterator<Item = IpAddr>) -> Source {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::{Link, LinkAddress, LinkKind, LinkLayer, Scope};
+    use crate::node::{BridgeNetfilter, Link, LinkAddress, LinkKind, LinkLayer, Scope};
 
     const NODE: [&str; 2] = ["192.0.2.10", "2001:db8::10"];
 
@@ -59,6 +59,7 @@ mod tests {
             lower: None,
             peer_is_elsewhere: false,
             mac: None,
+            bridge_netfilter: BridgeNetfilter::default(),
             is_up: true,
         };
         let address = |(ifindex, address): &(u32, &str)| LinkAddress {

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::kernel::Kernel;
-use super::{Link, LinkAddress, LinkKind, NodeError, NodeNetwork, route};
+use super::{BridgeNetfilter, Link, LinkAddress, LinkKind, NodeError, NodeNetwork, route};
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +43,9 @@ const EVENT_BUFFER_BYTES: usize = 16 << 20;
 
 /// How often everything is read again in case something was missed.
 const REPAIR_INTERVAL: Duration = Duration::from_mins(5);
+
+/// How often settings are read, of which there are no events.
+const SETTINGS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long a broken connection rests before the next try.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
@@ -136,6 +139,7 @@ impl Conversation {
         sender: &watch::Sender<Arc<NodeNetwork>>,
     ) -> Result<std::convert::Infallible, NodeError> {
         let mut repair = time::interval_at(Instant::now() + REPAIR_INTERVAL, REPAIR_INTERVAL);
+        let mut settings = time::interval(SETTINGS_INTERVAL);
         loop {
             tokio::select! {
                 event = self.events.next() => {
@@ -143,6 +147,9 @@ impl Conversation {
                     self.apply(event);
                 }
                 _ = repair.tick() => self.stale.everything = true,
+                _ = settings.tick() => {
+                    self.network.bridge_netfilter = BridgeNetfilter::of_all_bridges();
+                }
             }
             while let Some(event) = self.events.next().now_or_never() {
                 let (event, _) = event.ok_or(NodeError::Closed)?;

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use aya::maps::{HashMap, Map, MapData};
 use netproxy::datapath::{AttachMode, Datapath, DatapathOptions, Pins, SourcePorts};
-use netproxy::node::Attachment;
+use netproxy::node::{Attachment, BridgeNetfilter};
 use netproxy_common::protocol::TCP;
 use netproxy_common::{
     Be16, Counter, DeviceKind, DropKey, Flow, FlowKey, FlowKind, FlowState, Ipv4, LocalClients,
@@ -187,5 +187,6 @@ pub(crate) fn uplink() -> Attachment {
         mac: [2; 6],
         master: 0,
         is_local_pods: false,
+        bridge_netfilter: BridgeNetfilter::default(),
     }
 }

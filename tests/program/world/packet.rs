@@ -123,6 +123,11 @@ impl Packet {
         self.source
     }
 
+    /// Where it goes.
+    pub(crate) fn destination(&self) -> SocketAddr {
+        self.destination
+    }
+
     /// The same packet from elsewhere.
     pub(crate) fn from(mut self, source: SocketAddr) -> Self {
         self.source = source;

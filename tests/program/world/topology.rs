@@ -3,8 +3,9 @@
 //! | device | leads to |
 //! |---|---|
 //! | `eth0` | the outside: other nodes, clients, by a router |
+//! | `eth1` | the outside, by no route |
 //! | `pod1`, `pod2` | a pod each |
-//! | `pod3` | a pod behind the bridge `br0` |
+//! | `pod3`, `pod4` | a pod each behind the bridge `br0`, which switches past netfilter |
 //! | `tun0` | the outside, without a link layer |
 
 use std::collections::BTreeMap;
@@ -135,6 +136,11 @@ impl Flavour {
         )
     }
 
+    /// The pod behind `pod4`, which shares a bridge with that behind `pod3`.
+    pub(crate) fn neighbour_of_pod3(self) -> IpAddr {
+        self.address("10.244.3.12", "fd00:244:3::12")
+    }
+
     /// A pod of another node.
     pub(crate) fn remote_pod(self, number: u16) -> IpAddr {
         let [high, low] = number.to_be_bytes();
@@ -203,8 +209,9 @@ pub(crate) struct DeviceSpec {
 }
 
 /// The devices that programs are attached to.
-pub(crate) const DEVICES: [DeviceSpec; 5] = [
+pub(crate) const DEVICES: [DeviceSpec; 7] = [
     device("eth0", false),
+    device("eth1", false),
     DeviceSpec {
         is_marked: true,
         ..device("pod1", true)
@@ -213,6 +220,10 @@ pub(crate) const DEVICES: [DeviceSpec; 5] = [
     DeviceSpec {
         master: Some("br0"),
         ..device("pod3", true)
+    },
+    DeviceSpec {
+        master: Some("br0"),
+        ..device("pod4", true)
     },
     DeviceSpec {
         has_link_layer: false,
@@ -257,14 +268,19 @@ pub(crate) fn build() {
     sysctl("ipv6/conf/all/forwarding", "1");
     ip("link set lo up
 link add eth0 address 02:00:00:00:00:01 type veth peer name wire address 02:00:00:00:00:02
+link add eth1 address 02:00:00:00:00:01 type veth peer name wire1
 link add pod1 address 02:00:00:00:00:01 type veth peer name inner1
 link add pod2 address 02:00:00:00:00:01 type veth peer name inner2
 link add br0 address 02:00:00:00:00:01 type bridge
 link add pod3 type veth peer name inner3
 link set pod3 master br0
+link add pod4 type veth peer name inner4
+link set pod4 master br0
 link add tun0 type veth peer name beyond
 link set eth0 up
 link set wire up
+link set eth1 up
+link set wire1 up
 link set pod1 up
 link set inner1 up
 link set pod2 up
@@ -272,6 +288,8 @@ link set inner2 up
 link set br0 up
 link set pod3 up
 link set inner3 up
+link set pod4 up
+link set inner4 up
 link set tun0 up
 link set beyond up
 address add 192.0.2.1/24 dev eth0

@@ -12,11 +12,13 @@ use netproxy::datapath::{DatapathError, Pins, View};
 use netproxy_common::DeviceKind;
 use nix::net::if_::if_indextoname;
 
-const SUBJECT: &str = "devices";
+use super::filters;
+
+pub(super) const SUBJECT: &str = "devices";
 
 /// A hook of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     Ingress,
     Egress,
 }
@@ -43,7 +45,7 @@ pub(super) fn check(pins: &Pins) -> Vec<Finding> {
         }
         Err(error) => return vec![finding(Level::Problem, error.to_string())],
     };
-    // Without any link, programs are clsact filters, which are not in the lists that we look at.
+    // Without any link, programs are clsact filters.
     let uses_tcx = fs::read_dir(pins.links()).is_ok_and(|mut links| links.next().is_some());
     let mut attached = Vec::new();
     let mut findings = Vec::new();
@@ -60,11 +62,17 @@ pub(super) fn check(pins: &Pins) -> Vec<Finding> {
             Some(DeviceKind::Outside) | None => "outside",
         };
         attached.push(format!("{name} ({kind})"));
-        if uses_tcx {
-            for side in [Side::Ingress, Side::Egress] {
-                let pin = pins.links().join(format!("{ifindex}-{side}"));
+        for side in [Side::Ingress, Side::Egress] {
+            let pin = pins.links().join(format!("{ifindex}-{side}"));
+            if uses_tcx {
                 findings.extend(look_at(&name, side, &pin));
+            } else {
+                // All of them run before filters do. A kernel without tcx has none.
+                let programs = programs(&name, side).unwrap_or_default();
+                let before = programs.iter().map(|program| before(&name, side, program));
+                findings.extend(before);
             }
+            findings.extend(look_at_filters(&name, ifindex, side, uses_tcx));
         }
     }
     let summary = if attached.is_empty() {
@@ -99,6 +107,19 @@ fn look_at(device: &str, side: Side, pin: &Path) -> Vec<Finding> {
     )
 }
 
+fn look_at_filters(device: &str, ifindex: u32, side: Side, uses_tcx: bool) -> Vec<Finding> {
+    match filters::of(ifindex, side) {
+        Ok(found) if uses_tcx => filters::judge_beside_tcx(device, side, &found)
+            .into_iter()
+            .collect(),
+        Ok(found) => filters::judge_beside_ours(device, side, &found),
+        Err(error) => vec![finding(
+            Level::Note,
+            format!("{device}: unknown what filters there are at {side}: {error}"),
+        )],
+    }
+}
+
 /// What follows from the programs of others on a hook. `programs` in the order in which they run.
 fn judge(device: &str, side: Side, programs: &[Program], ours: Option<u32>) -> Vec<Finding> {
     let Some(place) = programs.iter().position(|program| Some(program.id) == ours) else {
@@ -109,43 +130,59 @@ fn judge(device: &str, side: Side, programs: &[Program], ours: Option<u32>) -> V
             remedy: Some("restart the agent".to_owned()),
         }];
     };
-    let before = programs[..place].iter().map(|program| {
-        let (level, consequence) = match side {
-            Side::Ingress => (
-                Level::Warning,
-                "what it keeps to itself never reaches a service",
-            ),
-            Side::Egress => (
-                Level::Note,
-                "answers on which it ends the chain (anything but TCX_NEXT) reach clients \
-                 untranslated",
-            ),
-        };
-        (program, level, "before", consequence)
-    });
-    let after = programs[place + 1..].iter().map(|program| {
-        let (level, consequence) = match side {
-            Side::Ingress => (Level::Note, "it sees endpoints, not services"),
-            Side::Egress => (
-                Level::Warning,
-                "it sees answers as coming from the service, not from the endpoint",
-            ),
-        };
-        (program, level, "after", consequence)
-    });
-    before
-        .chain(after)
-        .map(|(program, level, order, consequence)| {
-            let Program { id, name } = program;
-            finding(
-                level,
-                format!(
-                    "{device}: the program {name} (id {id}) runs {order} netproxy at {side}: \
-                     {consequence}"
-                ),
-            )
-        })
-        .collect()
+    let before = programs[..place]
+        .iter()
+        .map(|program| before(device, side, program));
+    let after = programs[place + 1..]
+        .iter()
+        .map(|program| after(device, side, program));
+    before.chain(after).collect()
+}
+
+fn before(device: &str, side: Side, program: &Program) -> Finding {
+    let (level, consequence) = match side {
+        Side::Ingress => (
+            Level::Warning,
+            "what it keeps to itself never reaches a service",
+        ),
+        Side::Egress => (
+            Level::Note,
+            "answers on which it ends the chain (anything but TCX_NEXT) reach clients untranslated",
+        ),
+    };
+    beside(device, side, program, ("before", level, consequence))
+}
+
+fn after(device: &str, side: Side, program: &Program) -> Finding {
+    let (level, consequence) = match side {
+        Side::Ingress => (Level::Note, "it sees endpoints, not services"),
+        Side::Egress => (
+            Level::Warning,
+            "it sees answers as coming from the service, not from the endpoint",
+        ),
+    };
+    beside(device, side, program, ("after", level, consequence))
+}
+
+fn beside(
+    device: &str,
+    side: Side,
+    program: &Program,
+    (order, level, consequence): (&str, Level, &str),
+) -> Finding {
+    let Program { id, name } = program;
+    let found = format!(
+        "{device}: the program {name} (id {id}) runs {order} netproxy at {side}: {consequence}"
+    );
+    Finding {
+        // The agent puts its programs first at ingress and last at egress when it attaches them.
+        remedy: (level == Level::Warning).then(|| {
+            "if it must not: netproxy cleanup, and start the agent again, which attaches first at \
+             ingress and last at egress"
+                .to_owned()
+        }),
+        ..finding(level, found)
+    }
 }
 
 fn programs(device: &str, side: Side) -> Result<Vec<Program>, ProgramError> {
@@ -167,7 +204,7 @@ fn name_of(ifindex: u32) -> Option<String> {
     if_indextoname(ifindex).ok()?.into_string().ok()
 }
 
-fn finding(level: Level, found: String) -> Finding {
+pub(super) fn finding(level: Level, found: String) -> Finding {
     Finding {
         subject: SUBJECT,
         level,

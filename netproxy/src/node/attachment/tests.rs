@@ -29,6 +29,7 @@ impl Network {
             peer_is_elsewhere: false,
             mac: Some(mac),
             is_up: true,
+            bridge_netfilter: BridgeNetfilter::default(),
         })
     }
 
@@ -109,6 +110,35 @@ fn pods_on_a_bridge_are_hooked_at_its_ports_and_addressed_by_its_mac() {
     let port = &attached[1];
     assert_eq!(port.master, 3);
     assert_eq!(port.mac, [2, 0, 0, 0, 0, 3]);
+}
+
+#[test]
+fn what_netfilter_sees_of_a_bridge_is_what_its_ports_are_told() {
+    const UNSEEN: u8 = DeviceFlags::UNSEEN_V4 | DeviceFlags::UNSEEN_V6;
+    let v4 = BridgeNetfilter {
+        v4: true,
+        v6: false,
+    };
+    let none = BridgeNetfilter::default();
+    for (all, own, flags) in [
+        (None, none, UNSEEN),
+        // Without the module what a bridge asks for has no effect.
+        (None, v4, UNSEEN),
+        (Some(none), none, UNSEEN),
+        (Some(v4), none, DeviceFlags::UNSEEN_V6),
+        (Some(none), v4, DeviceFlags::UNSEEN_V6),
+    ] {
+        let mut network = Network::new();
+        network.link(3, "cni0", LinkKind::Bridge).bridge_netfilter = own;
+        network.pod_veth(4, "veth1", Some(3));
+        network.pod_veth(5, "veth2", None);
+        network.0.bridge_netfilter = all;
+
+        let attached = network.attached();
+
+        assert_eq!(attached[0].device().flags, flags, "{all:?}, {own:?}");
+        assert_eq!(attached[1].device().flags, 0);
+    }
 }
 
 #[test]

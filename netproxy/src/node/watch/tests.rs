@@ -196,6 +196,32 @@ fn what_a_bridge_says_of_its_ports_is_not_taken_for_the_devices_own_news() {
 }
 
 #[test]
+fn what_netfilter_sees_of_bridges_is_followed() {
+    in_new_namespace(|mut host| async move {
+        host.add(LinkBridge::new("br0").build()).await;
+        let sees_v4 = |network: &NodeNetwork| {
+            find(network, "br0").map(|bridge| network.netfilter_sees(bridge).v4)
+        };
+        host.sees("the module's default", |network| {
+            sees_v4(network) == Some(true)
+        })
+        .await;
+
+        let setting = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+        std::fs::write(setting, "0").expect("modprobe br_netfilter");
+        host.sees("the end of it", |network| sees_v4(network) == Some(false))
+            .await;
+
+        let own = LinkBridge::new("br0").nf_call_iptables(true).build();
+        host.handle.link().change(own).execute().await.unwrap();
+        host.sees("what the bridge asks for", |network| {
+            sees_v4(network) == Some(true)
+        })
+        .await;
+    });
+}
+
+#[test]
 fn a_renamed_device_keeps_its_place_under_the_new_name() {
     in_new_namespace(|mut host| async move {
         host.add(LinkBridge::new("old0").build()).await;

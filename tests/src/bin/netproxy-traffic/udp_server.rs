@@ -75,8 +75,15 @@ impl UdpServer {
             .cmsgs()
             .context("the datagram's destination")?
             .find_map(|message| match message {
-                ControlMessageOwned::Ipv4PacketInfo(info) => Some(Asked::V4(info)),
-                ControlMessageOwned::Ipv6PacketInfo(info) => Some(Asked::V6(info)),
+                // The answer leaves by its route, whichever device the datagram came in by.
+                ControlMessageOwned::Ipv4PacketInfo(info) => Some(Asked::V4(in_pktinfo {
+                    ipi_ifindex: 0,
+                    ..info
+                })),
+                ControlMessageOwned::Ipv6PacketInfo(info) => Some(Asked::V6(in6_pktinfo {
+                    ipi6_ifindex: 0,
+                    ..info
+                })),
                 _ => None,
             })
             .context("a datagram without a destination")?;

@@ -1,0 +1,124 @@
+//! Programs of others, as the tests put them beside netproxy's: a CNI plugin's that looks on, one that
+//! ends the chain, and a stateful firewall in two parts. No part of netproxy.
+#![no_std]
+#![no_main]
+
+use aya_ebpf::bindings::{TC_ACT_OK, TC_ACT_SHOT};
+use aya_ebpf::btf_maps::LruHashMap;
+use aya_ebpf::macros::{btf_map, classifier};
+use aya_ebpf::programs::TcContext;
+
+/// `TCX_NEXT`, and `TC_ACT_UNSPEC` for clsact.
+const NEXT: i32 = -1;
+/// Length of the Ethernet header, and where in it the EtherType is.
+const ETHERNET: usize = 14;
+const ETHER_TYPE: usize = 12;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// An address, and a port.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Side {
+    address: [u8; 16],
+    port: [u8; 2],
+}
+
+/// Who sends to whom.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Tuple {
+    from: Side,
+    to: Side,
+}
+
+/// What the firewall has let out.
+#[btf_map]
+static NOTED: LruHashMap<Tuple, u32, 4096> = LruHashMap::new();
+
+/// Looks on.
+#[classifier]
+fn look_on(_: TcContext) -> i32 {
+    NEXT
+}
+
+/// Looks on as well: a hook takes a program once.
+#[classifier]
+fn look_on_too(_: TcContext) -> i32 {
+    NEXT
+}
+
+/// Lets everything pass, and nobody else see it.
+#[classifier]
+fn end_chain(_: TcContext) -> i32 {
+    TC_ACT_OK
+}
+
+/// The firewall's one half: what passes here may be answered.
+#[classifier]
+fn note(context: TcContext) -> i32 {
+    if let Some(tuple) = tuple(&context) {
+        let _ = NOTED.insert(&tuple, &1, 0);
+    }
+    NEXT
+}
+
+/// The firewall's other half: only answers pass.
+#[classifier]
+fn admit_answers(context: TcContext) -> i32 {
+    let Some(Tuple { from, to }) = tuple(&context) else {
+        return NEXT;
+    };
+    let answered = Tuple { from: to, to: from };
+    // SAFETY: nothing is read of the entry.
+    if unsafe { NOTED.get(&answered) }.is_some() {
+        NEXT
+    } else {
+        TC_ACT_SHOT
+    }
+}
+
+/// Of TCP and UDP without IP options or extension headers.
+fn tuple(context: &TcContext) -> Option<Tuple> {
+    let ether_type: [u8; 2] = context.load(ETHER_TYPE).ok()?;
+    let mut tuple = Tuple {
+        from: Side {
+            address: [0; 16],
+            port: [0; 2],
+        },
+        to: Side {
+            address: [0; 16],
+            port: [0; 2],
+        },
+    };
+    let (protocol, transport): (u8, usize) = match ether_type {
+        [0x08, 0x00] => {
+            let [from, to]: [[u8; 4]; 2] = context.load(ETHERNET + 12).ok()?;
+            tuple.from.address[..4].copy_from_slice(&from);
+            tuple.to.address[..4].copy_from_slice(&to);
+            (context.load(ETHERNET + 9).ok()?, ETHERNET + 20)
+        }
+        [0x86, 0xdd] => {
+            tuple.from.address = context.load(ETHERNET + 8).ok()?;
+            tuple.to.address = context.load(ETHERNET + 24).ok()?;
+            (context.load(ETHERNET + 6).ok()?, ETHERNET + 40)
+        }
+        _ => return None,
+    };
+    if protocol != TCP && protocol != UDP {
+        return None;
+    }
+    [tuple.from.port, tuple.to.port] = context.load(transport).ok()?;
+    Some(tuple)
+}
+
+/// The kernel's GPL-only helpers need it.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // Never reached: a program with a reachable panic does not pass the verifier.
+    loop {}
+}
