@@ -29,6 +29,7 @@ mod path_mtu;
 mod refusal;
 mod refused;
 mod restart;
+mod sctp;
 mod service_cidr;
 mod shape;
 mod shop;

@@ -132,7 +132,7 @@ impl<const L2: usize> Packet for Skb<L2> {
     #[inline(always)]
     fn make_accessible(self, length: usize) {
         // Each of these segments is an skb of its own behind the common header. What is pulled of the first
-        // one makes it shorter, and the kernel cuts by their lengths (skb_segment in net/core/gso.c).
+        // one makes it shorter, and the kernel cuts by their lengths (skb_segment in net/core/skbuff.c).
         if self.segment_bytes() == SEVERAL_SIZES {
             return;
         }

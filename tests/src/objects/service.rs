@@ -13,6 +13,8 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+    /// SCTP.
+    Sctp,
 }
 
 impl Protocol {
@@ -20,6 +22,7 @@ impl Protocol {
         match self {
             Self::Tcp => "TCP",
             Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
         }
     }
 }
@@ -62,6 +65,11 @@ impl Port {
     /// A UDP port; endpoints listen on the same.
     pub fn udp(name: &str, port: u16) -> Self {
         Self::new(name, Protocol::Udp, port)
+    }
+
+    /// An SCTP port; endpoints listen on the same.
+    pub fn sctp(name: &str, port: u16) -> Self {
+        Self::new(name, Protocol::Sctp, port)
     }
 
     fn new(name: &str, protocol: Protocol, port: u16) -> Self {

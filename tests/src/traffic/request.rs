@@ -8,6 +8,7 @@ use std::{fmt::Display, net::SocketAddr, time::Duration};
 pub struct Serve {
     name: Option<String>,
     http: Vec<u16>,
+    sctp: Vec<u16>,
     udp: Vec<u16>,
 }
 
@@ -29,6 +30,12 @@ impl Serve {
         self
     }
 
+    /// Adds an SCTP port for HTTP (`sctp://…`).
+    pub fn sctp(mut self, port: u16) -> Self {
+        self.sctp.push(port);
+        self
+    }
+
     /// Adds a UDP port.
     pub fn udp(mut self, port: u16) -> Self {
         self.udp.push(port);
@@ -39,6 +46,9 @@ impl Serve {
         let mut words = Words::new("serve").with("--name", self.name.as_deref().unwrap_or(place));
         for port in &self.http {
             words = words.with("--http", port);
+        }
+        for port in &self.sctp {
+            words = words.with("--sctp", port);
         }
         for port in &self.udp {
             words = words.with("--udp", port);

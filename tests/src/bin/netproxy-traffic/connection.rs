@@ -1,4 +1,4 @@
-//! One client connection that carries HTTP requests.
+//! One client connection, by TCP or SCTP, that carries HTTP requests.
 
 use std::{convert::Infallible, net::SocketAddr};
 
@@ -8,14 +8,20 @@ use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
 use hyper::{Request, Response, Uri, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use netproxy_lab::report::Answer;
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpSocket, TcpStream, lookup_host},
+};
+
+use crate::sctp::Association;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// A URL, and where that is.
+/// A URL, and where that is: `http://…` by TCP, `sctp://…` by SCTP.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     address: SocketAddr,
+    is_sctp: bool,
     host: String,
     path: String,
 }
@@ -23,9 +29,11 @@ pub(crate) struct Target {
 impl Target {
     pub(crate) async fn find(url: &str) -> Result<Self> {
         let uri: Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
+        let scheme = uri.scheme_str();
+        let is_sctp = scheme == Some("sctp");
         ensure!(
-            uri.scheme_str() == Some("http"),
-            "{url}: the scheme has to be http"
+            is_sctp || scheme == Some("http"),
+            "{url}: the scheme has to be http or sctp"
         );
         let authority = uri
             .authority()
@@ -43,6 +51,7 @@ impl Target {
             .with_context(|| format!("{place} has no address"))?;
         Ok(Self {
             address,
+            is_sctp,
             host,
             path: uri.path().to_owned(),
         })
@@ -62,6 +71,11 @@ pub(crate) struct Connection {
 impl Connection {
     /// Opens one, from `from` if that matters.
     pub(crate) async fn open(target: &Target, from: Option<SocketAddr>) -> Result<Self> {
+        if target.is_sctp {
+            let association = Association::open(target.address, from).await?;
+            let (local, peer) = (association.local_addr()?, association.peer_addr()?);
+            return Self::over(association, target, local, peer).await;
+        }
         let stream = match from {
             None => TcpStream::connect(target.address).await?,
             Some(from) => {
@@ -80,6 +94,15 @@ impl Connection {
         };
         stream.set_nodelay(true)?;
         let (local, peer) = (stream.local_addr()?, stream.peer_addr()?);
+        Self::over(stream, target, local, peer).await
+    }
+
+    async fn over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        target: &Target,
+        local: SocketAddr,
+        peer: SocketAddr,
+    ) -> Result<Self> {
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
         // Its error reaches whoever waits for the response.
         tokio::spawn(driver);

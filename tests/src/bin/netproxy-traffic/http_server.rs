@@ -1,6 +1,6 @@
 //! HTTP: who answers whom, bytes to download, a place to upload to.
 
-use std::{io, net::SocketAddr};
+use std::{fmt::Debug, io, net::SocketAddr};
 
 use anyhow::{Context, Result};
 use axum::{
@@ -10,14 +10,17 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode},
     response::IntoResponse,
     routing,
-    serve::IncomingStream,
+    serve::{IncomingStream, Listener},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use netproxy_lab::report::Answer;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use crate::bytes::{self, Hash};
+use crate::{
+    bytes::{self, Hash},
+    sctp::Associations,
+};
 
 /// The header of `/bytes/N` with the SHA-256 of what follows.
 pub(crate) const HASH_HEADER: &str = "x-sha256";
@@ -34,9 +37,18 @@ pub(crate) struct Uploaded {
 
 /// Both ends of a connection.
 #[derive(Clone, Copy, Debug)]
-struct Ends {
+pub(crate) struct Ends {
     client: SocketAddr,
     server: Option<SocketAddr>,
+}
+
+impl Connected<IncomingStream<'_, Associations>> for Ends {
+    fn connect_info(stream: IncomingStream<'_, Associations>) -> Self {
+        Self {
+            client: *stream.remote_addr(),
+            server: stream.io().local_addr().ok(),
+        }
+    }
 }
 
 impl Connected<IncomingStream<'_, TcpListener>> for Ends {
@@ -48,7 +60,11 @@ impl Connected<IncomingStream<'_, TcpListener>> for Ends {
     }
 }
 
-pub(crate) async fn serve(name: String, listener: TcpListener) -> Result<()> {
+pub(crate) async fn serve<L>(name: String, listener: L) -> Result<()>
+where
+    L: Listener<Addr: Debug>,
+    Ends: for<'a> Connected<IncomingStream<'a, L>>,
+{
     let router = Router::new()
         .route("/bytes/{count}", routing::get(send))
         .route("/upload", routing::put(receive))

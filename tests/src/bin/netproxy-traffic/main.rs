@@ -14,6 +14,7 @@ mod hold;
 mod http_server;
 mod load;
 mod probe;
+mod sctp;
 mod serve;
 mod trace;
 mod transfer;
@@ -35,7 +36,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve HTTP and UDP, on IPv4 and IPv6.
+    /// Serve HTTP, by TCP and SCTP, and UDP, on IPv4 and IPv6.
     Serve(serve::Serve),
     /// Get a URL a number of times.
     Get(get::Get),

@@ -10,7 +10,7 @@ use clap::Args;
 use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpListener, task::JoinSet};
 
-use crate::{http_server, print_ready, udp_server};
+use crate::{http_server, print_ready, sctp::Associations, udp_server};
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -20,6 +20,9 @@ pub(crate) struct Serve {
     /// A TCP port for HTTP; may be given several times.
     #[arg(long, value_name = "PORT")]
     http: Vec<u16>,
+    /// An SCTP port for HTTP; may be given several times.
+    #[arg(long, value_name = "PORT")]
+    sctp: Vec<u16>,
     /// A UDP port; may be given several times.
     #[arg(long, value_name = "PORT")]
     udp: Vec<u16>,
@@ -28,8 +31,8 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) async fn run(self) -> Result<()> {
         ensure!(
-            !(self.http.is_empty() && self.udp.is_empty()),
-            "give --http or --udp"
+            !(self.http.is_empty() && self.sctp.is_empty() && self.udp.is_empty()),
+            "give --http, --sctp or --udp"
         );
         let mut ready = Vec::new();
         let mut servers = JoinSet::new();
@@ -39,6 +42,11 @@ impl Serve {
                 .listen(1024)
                 .with_context(|| format!("listen on {address}"))?;
             let listener = TcpListener::from_std(socket.into())?;
+            ready.push(address);
+            servers.spawn(http_server::serve(self.name.clone(), listener));
+        }
+        for address in self.sctp.iter().flat_map(|&port| both_families(port)) {
+            let listener = Associations::at(address)?;
             ready.push(address);
             servers.spawn(http_server::serve(self.name.clone(), listener));
         }
