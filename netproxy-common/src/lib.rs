@@ -17,6 +17,7 @@ pub mod counter;
 pub mod device;
 pub mod flow;
 pub mod frontend;
+pub mod handover;
 pub mod name;
 pub mod network;
 pub mod service;

@@ -125,6 +125,13 @@ fn is_alive_as<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) ->
     flow.deadline_s >= now_s() || is_alive::<F>(key) != 0
 }
 
+/// Whether another proxy began a flow of datagrams from this source port, whatever the source address, to
+/// the destination of `key`.
+#[inline(always)]
+pub(crate) fn is_foreign<F: Family>(key: &FlowKey<F::Address>) -> bool {
+    copy::<F>(key).is_some_and(|flow| flow.deadline_s >= now_s())
+}
+
 /// Opens the flow whose forward half is `flow` under `key`: both halves, or none.
 #[inline(always)]
 pub(crate) fn open<F: Family>(

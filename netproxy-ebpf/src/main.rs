@@ -15,6 +15,7 @@ mod count;
 mod device;
 mod family;
 mod flow;
+mod handover;
 mod hooks;
 mod icmp;
 mod maps;

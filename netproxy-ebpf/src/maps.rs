@@ -149,6 +149,10 @@ pub(crate) static SOCKET_CLIENTS: HashMap<u64, u32, 16_384, GROWING> = HashMap::
 #[btf_map]
 pub(crate) static DEVICES: HashMap<u32, Device, 16_384, GROWING> = HashMap::new();
 
+/// How another proxy's connections are treated: `HandoverFlags`.
+#[btf_map]
+pub(crate) static HANDOVER: Array<u32, 1> = Array::new();
+
 /// Reasons and events, by `Counter`.
 #[btf_map]
 pub(crate) static COUNTERS: PerCpuArray<u64, 64> = PerCpuArray::new();

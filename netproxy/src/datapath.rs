@@ -8,13 +8,17 @@
 mod addresses;
 mod attach;
 mod batch;
+mod claim;
 mod counters;
+mod drain;
 mod encode;
 mod entry;
 mod error;
 mod flow_table;
+mod foreign;
 mod frontends;
 mod grace;
+mod handover;
 mod header;
 mod load;
 mod map_size;
@@ -39,7 +43,9 @@ use ipnet::IpNet;
 use netproxy_common::LocalClients;
 
 pub use self::attach::AttachMode;
+pub use self::claim::Claim;
 pub use self::counters::Counters;
+pub use self::drain::Drain;
 pub use self::entry::{EndpointEntry, ServiceEntry};
 pub use self::error::DatapathError;
 pub use self::flow_table::{FlowEntry, FlowTable};
@@ -54,11 +60,14 @@ pub use self::view::View;
 use self::addresses::Addresses;
 use self::attach::Devices;
 use self::flow_table::InUse;
+use self::foreign::ForeignFlow;
 use self::frontends::Frontends;
+use self::handover::Handover;
 use self::networks::Networks;
 use self::services::{Put, Services};
 use self::socket_clients::SocketClients;
 use crate::model::{ObjectName, Protocol};
+use crate::netfilter::Translated;
 use crate::node::Attachment;
 use crate::plan::WantedPort;
 
@@ -103,6 +112,7 @@ pub struct Datapath {
     socket_clients: SocketClients,
     devices: Devices,
     flows: FlowTable,
+    handover: Handover,
 }
 
 impl Datapath {
@@ -126,6 +136,7 @@ impl Datapath {
             // Nobody follows them: they would be out of date when somebody asks for them again.
             socket_clients.set(&BTreeSet::new())?;
         }
+        let handover = Handover::adopt(&mut loaded)?;
         let devices = Devices::adopt(
             loaded,
             &options.pins,
@@ -141,6 +152,7 @@ impl Datapath {
             socket_clients,
             devices,
             flows,
+            handover,
         })
     }
 
@@ -259,6 +271,45 @@ impl Datapath {
     /// The first device that could not be attached, after all others have been.
     pub fn set_devices(&mut self, wanted: &[Attachment]) -> Result<(), DatapathError> {
         self.devices.set(wanted)
+    }
+
+    /// Whether no frontend is in force.
+    #[must_use]
+    pub fn serves_nothing(&self) -> bool {
+        self.frontends.in_force().next().is_none()
+    }
+
+    /// Whether datagrams of flows that are not known are left to another proxy, and noted as its.
+    pub fn leave_datagrams(&mut self, is_on: bool) -> Result<(), DatapathError> {
+        self.handover.leave_datagrams(is_on)
+    }
+
+    /// Whether any flow is left to another proxy.
+    pub fn has_foreign_flows(&self) -> Result<bool, DatapathError> {
+        self.flows.has_foreign()
+    }
+
+    /// Leaves these flows to the other proxy, of those to frontends of ours, and no others; of new ones
+    /// only if `are_new`. Yields how many.
+    pub(crate) fn note_foreign_flows(
+        &mut self,
+        flows: &[Translated],
+        are_new: bool,
+    ) -> Result<usize, DatapathError> {
+        let wanted = flows.iter().filter_map(|flow| {
+            let has_node_ports = self.addresses.has_node_ports(flow.frontend.ip());
+            let service =
+                self.frontends
+                    .service_at(flow.frontend, flow.protocol, has_node_ports)?;
+            Some(ForeignFlow {
+                translated: *flow,
+                service,
+                // Its endpoint may be one that no longer serves: the next datagram finds out.
+                generation: self.services.generation(service).wrapping_sub(1),
+            })
+        });
+        let wanted: Vec<_> = wanted.collect();
+        self.flows.set_foreign(&wanted, are_new)
     }
 
     /// Removes flows past their deadline, and frees what no flow refers to any more: ids of services

@@ -2,6 +2,7 @@
 
 use netproxy_common::address::Address as _;
 use netproxy_common::flow::FlowFlags;
+use netproxy_common::protocol::UDP;
 use netproxy_common::{AddressFlags, Counter, Flow, FlowKind, FlowState, Frontend};
 
 use super::{Verdict, translate};
@@ -12,7 +13,7 @@ use crate::flow::{self, OpenError};
 use crate::maps::Opening;
 use crate::packet::{Headers, Packet as _, Skb};
 use crate::service::{self, Client, Snapshot};
-use crate::{affinity, device, nat, networks, ports, route};
+use crate::{affinity, device, handover, nat, networks, ports, route};
 
 /// How many endpoints are tried when the tuple in which they would answer is taken.
 const MOST_ENDPOINTS: usize = 2;
@@ -74,6 +75,9 @@ fn edge_or_whole<F: Family, const L2: usize>(
         &opening.service,
         packet.ifindex(),
     );
+    if headers.key.protocol == UDP && handover::leaves_datagrams() {
+        return leave(headers, opening);
+    }
     for _ in 0..MOST_ENDPOINTS {
         choose(opening, headers)?;
         let is_hairpin = opening.endpoint.address == *client;
@@ -148,6 +152,20 @@ fn host<F: Family, const L2: usize>(
         headers,
         stick(opening, headers),
     ))
+}
+
+/// Leaves a flow of datagrams to another proxy. Its endpoint is not the one noted here, until user space
+/// has asked netfilter for it.
+#[inline(always)]
+fn leave<F: Family>(
+    headers: &Headers<F>,
+    opening: &mut Opening<F::Address>,
+) -> Result<Verdict, Counter> {
+    choose(opening, headers)?;
+    opening.flow.kind = FlowKind::Foreign as u8;
+    // One that cannot be noted is opened by the datagram that comes after the take-over.
+    let _ = flow::open::<F>(&headers.key, &opening.flow);
+    Ok(Verdict::PASS)
 }
 
 /// Opens a whole flow to the endpoint that was chosen.

@@ -5,12 +5,9 @@ use std::{fs, io};
 
 use super::Finding;
 use super::machine::Machine;
-use super::netfilter::{self, Entry};
+use crate::netfilter::{self, Entry, TABLE, is_of_kube_proxy};
 
 const SUBJECT: &str = "kube-proxy rules";
-
-/// The table of its nftables mode.
-const TABLE: &str = "kube-proxy";
 
 /// The device that carries cluster IPs in its IPVS mode.
 const IPVS_DEVICE: &str = "kube-ipvs0";
@@ -128,14 +125,6 @@ fn leftover_chains(count: usize, command: &str, variant: &str) -> Finding {
     ))
 }
 
-/// The kubelet has chains of its own under the same prefix.
-fn is_of_kube_proxy(chain: &str) -> bool {
-    matches!(chain, "KUBE-SERVICES" | "KUBE-NODEPORTS" | "KUBE-NODE-PORT")
-        || ["KUBE-SVC-", "KUBE-SEP-", "KUBE-EXT-"]
-            .iter()
-            .any(|prefix| chain.starts_with(prefix))
-}
-
 /// The chains that the output of `iptables-save` declares, as in `:KUBE-SERVICES - [0:0]`.
 fn saved_chains(rules: &str) -> impl Iterator<Item = &str> {
     rules
@@ -162,9 +151,9 @@ mod tests {
     use super::*;
     use crate::check::Level;
 
-    fn entry(family: &str, table: &str, chain: Option<&str>) -> Entry {
+    fn entry(family: &'static str, table: &str, chain: Option<&str>) -> Entry {
         Entry {
-            family: family.to_owned(),
+            family,
             table: table.to_owned(),
             chain: chain.map(str::to_owned),
         }

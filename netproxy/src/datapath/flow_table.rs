@@ -58,20 +58,20 @@ impl InUse {
 /// The four flow maps.
 #[derive(Debug)]
 pub struct FlowTable {
-    v4: Tiers,
-    v6: Tiers,
+    pub(super) v4: Tiers,
+    pub(super) v6: Tiers,
 }
 
 #[derive(Debug)]
-struct Tiers {
-    assured: Tier,
-    pending: Tier,
+pub(super) struct Tiers {
+    pub(super) assured: Tier,
+    pub(super) pending: Tier,
 }
 
 #[derive(Debug)]
-struct Tier {
-    name: &'static str,
-    map: MapData,
+pub(super) struct Tier {
+    pub(super) name: &'static str,
+    pub(super) map: MapData,
 }
 
 impl FlowTable {
@@ -171,7 +171,7 @@ impl Tiers {
 }
 
 impl Tier {
-    fn for_each<K: bytemuck::Pod, V: bytemuck::Pod>(
+    pub(super) fn for_each<K: bytemuck::Pod, V: bytemuck::Pod>(
         &self,
         visit: impl FnMut(&K, &V),
     ) -> Result<(), DatapathError> {
@@ -190,21 +190,21 @@ impl Tier {
 }
 
 /// Seconds of `CLOCK_MONOTONIC`, the clock of deadlines.
-fn now_s() -> u32 {
+pub(super) fn now_s() -> u32 {
     clock_gettime(ClockId::CLOCK_MONOTONIC)
         .ok()
         .and_then(|now| u32::try_from(now.tv_sec()).ok())
         .unwrap_or(0)
 }
 
-/// The flow of a forward half; None for reply halves.
+/// The flow of a forward half; None for others.
 fn entry<A: Encode>(
     key: &FlowKey<A>,
     flow: &Flow<A>,
     is_assured: bool,
     now_s: u32,
 ) -> Option<FlowEntry> {
-    if flow.has(FlowFlags::REPLY) {
+    if flow.has(FlowFlags::REPLY) || key.source == A::UNSPECIFIED {
         return None;
     }
     Some(FlowEntry {

@@ -1,0 +1,19 @@
+//! What user space says about another proxy on this node, whose connections are left to it.
+
+use netproxy_common::handover::HandoverFlags;
+
+use crate::maps::HANDOVER;
+
+/// Whether datagrams of flows that are not known are another proxy's.
+#[inline(always)]
+pub(crate) fn leaves_datagrams() -> bool {
+    has(HandoverFlags::LEAVES_DATAGRAMS)
+}
+
+#[inline(always)]
+fn has(flag: u32) -> bool {
+    // SAFETY: a live, aligned word, which user space stores whole.
+    HANDOVER
+        .get_ptr(0)
+        .is_some_and(|bits| unsafe { bits.read_volatile() } & flag != 0)
+}
