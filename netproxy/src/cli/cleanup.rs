@@ -66,10 +66,7 @@ impl CleanupArgs {
         let mut told: Option<(Instant, usize)> = None;
         loop {
             let left = drain.flows_left()?.len();
-            if left == 0 {
-                break;
-            }
-            if began.elapsed() >= self.timeout {
+            if left > 0 && began.elapsed() >= self.timeout {
                 list.line(&format!(
                     "{left} flows are left after {:?}: they are cut",
                     self.timeout
@@ -83,6 +80,9 @@ impl CleanupArgs {
                 list.line(&format!("nothing new is served; {left} flows left"))?;
                 list.flush()?;
                 told = Some((Instant::now(), left));
+            }
+            if left == 0 {
+                break;
             }
             sleep(LOOK_INTERVAL);
         }

@@ -27,9 +27,9 @@ pub(super) struct ForeignFlow {
 type Halves<A> = FxHashMap<FlowKey<A>, Flow<A>>;
 
 impl FlowTable {
-    /// Notes these flows, and no others; yields how many there are. Those that are not noted yet are
-    /// only if `are_new`: else they have been left, as their endpoint no longer serves. A flow of our own
-    /// stays ours.
+    /// Notes these flows; yields how many there are. If they `are_new`, others may be noted meanwhile; else
+    /// others are forgotten, and those that are not noted stay so: their endpoint no longer serves. A flow of
+    /// our own stays ours.
     pub(super) fn set_foreign(
         &self,
         wanted: &[ForeignFlow],
@@ -107,6 +107,10 @@ impl Tiers {
                 format!("one of {count} flows that another proxy began")
             });
             batch::update(&tier.map, &put[number]).map_err(failed)?;
+            if are_new {
+                // The programs note what has begun since netfilter was asked.
+                continue;
+            }
             let gone: Vec<_> = known[number].keys().copied().collect();
             batch::delete(&tier.map, &gone).map_err(DatapathError::map(tier.name, "written"))?;
         }
