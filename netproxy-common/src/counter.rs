@@ -46,8 +46,8 @@ counters! {
     UnusedPort => "unused_port", drop: true;
     /// An address of a service CIDR that is no service's.
     UnusedAddress => "unused_address", drop: true;
-    /// A refusal (`no_endpoint`, `unused_port`, `packet_too_big`, `expired`) of which the sender was told
-    /// by ICMP.
+    /// A refusal (`no_endpoint`, `unused_port`, `packet_too_big`, `expired`, `connection_reset`) of which
+    /// the sender was told.
     Refused => "refused", drop: false;
     /// A refusal of which the sender was not told, as there had been too many.
     RefusalLimited => "refusal_limited", drop: false;
@@ -79,7 +79,8 @@ counters! {
     /// A process of this node asked for a service whose endpoint is the node itself, past the
     /// socket hooks; the answer would never cross a device.
     HostToItself => "host_to_itself", drop: true;
-    /// A TCP segment to a frontend that opens no connection and belongs to none we know.
+    /// A TCP segment to a frontend that opens no connection and belongs to none we know; it is left to
+    /// whoever may know it.
     UnknownConnection => "unknown_connection", drop: false;
     /// A fragment to a frontend, which is not translated.
     Fragment => "fragment", drop: false;
@@ -87,4 +88,7 @@ counters! {
     RewriteFailed => "rewrite_failed", drop: true;
     /// A service id or range that the maps do not hold.
     Inconsistent => "inconsistent", drop: true;
+    /// As `unknown_connection`, where no other proxy may know it; the sender is told by a reset, as often as the
+    /// limit allows.
+    ConnectionReset => "connection_reset", drop: true;
 }

@@ -10,6 +10,12 @@ pub(crate) fn leaves_datagrams() -> bool {
     has(HandoverFlags::LEAVES_DATAGRAMS)
 }
 
+/// Whether TCP segments of connections that are not known are nobody's.
+#[inline(always)]
+pub(crate) fn resets_unknown() -> bool {
+    has(HandoverFlags::RESETS_UNKNOWN)
+}
+
 #[inline(always)]
 fn has(flag: u32) -> bool {
     // SAFETY: a live, aligned word, which user space stores whole.

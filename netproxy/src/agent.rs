@@ -131,6 +131,7 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         health,
         has_started: false,
         takes_over: false,
+        is_alone: false,
         sweeps,
         refused: BTreeSet::new(),
         retry: RETRY.0,
@@ -214,6 +215,8 @@ struct Agent {
     has_started: bool,
     /// Whether frontends are coming into force that another proxy may serve.
     takes_over: bool,
+    /// Whether no other proxy knew of connections to frontends of ours at the last look.
+    is_alone: bool,
     /// Where sockets are ended when their endpoint is gone.
     sweeps: Option<Sweeps>,
     /// Services that the kernel refused.

@@ -284,23 +284,37 @@ impl Datapath {
         self.handover.leave_datagrams(is_on)
     }
 
+    /// Whether TCP segments that open nothing and belong to no flow are answered with a reset, as nobody
+    /// else knows their connection. Until this is said, they are left alone.
+    pub fn reset_unknown(&mut self, is_on: bool) -> Result<(), DatapathError> {
+        self.handover.reset_unknown(is_on)
+    }
+
+    /// Whether they are.
+    #[must_use]
+    pub fn resets_unknown(&self) -> bool {
+        self.handover.resets_unknown()
+    }
+
+    /// Whether another proxy's connection is to a frontend of ours.
+    pub(crate) fn is_served(&self, connection: &Translated) -> bool {
+        self.service_of(connection).is_some()
+    }
+
     /// Whether any flow is left to another proxy.
     pub fn has_foreign_flows(&self) -> Result<bool, DatapathError> {
         self.flows.has_foreign()
     }
 
-    /// Leaves these flows to the other proxy, of those to frontends of ours, and no others; of new ones
-    /// only if `are_new`. Yields how many.
+    /// Leaves these flows to the other proxy, of those to frontends of ours, and no others; new ones
+    /// only if they `are_new`. Yields how many.
     pub(crate) fn note_foreign_flows(
         &mut self,
         flows: &[Translated],
         are_new: bool,
     ) -> Result<usize, DatapathError> {
         let wanted = flows.iter().filter_map(|flow| {
-            let has_node_ports = self.addresses.has_node_ports(flow.frontend.ip());
-            let service =
-                self.frontends
-                    .service_at(flow.frontend, flow.protocol, has_node_ports)?;
+            let service = self.service_of(flow)?;
             Some(ForeignFlow {
                 translated: *flow,
                 service,
@@ -310,6 +324,16 @@ impl Datapath {
         });
         let wanted: Vec<_> = wanted.collect();
         self.flows.set_foreign(&wanted, are_new)
+    }
+
+    /// The service of ours whose frontend another proxy's connection is to.
+    fn service_of(&self, connection: &Translated) -> Option<u32> {
+        let Translated {
+            frontend, protocol, ..
+        } = *connection;
+        let has_node_ports = self.addresses.has_node_ports(frontend.ip());
+        self.frontends
+            .service_at(frontend, protocol, has_node_ports)
     }
 
     /// Removes flows past their deadline, and frees what no flow refers to any more: ids of services

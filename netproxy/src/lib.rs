@@ -10,7 +10,7 @@ pub mod check;
 pub mod config;
 pub mod datapath;
 pub mod model;
-mod netfilter;
+pub mod netfilter;
 pub mod node;
 pub mod plan;
 pub mod serve;

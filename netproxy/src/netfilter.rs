@@ -1,8 +1,11 @@
-//! What the kernel's packet filter holds in this network namespace, read over netlink, so that no other
-//! program is needed: tables and chains of nftables, and connections that its tracking translates.
+//! What the kernel's packet filter holds in this network namespace: tables and chains of nftables, connections
+//! that its tracking translates (both read over netlink, so that no other program is needed), and what
+//! kube-proxy has left there.
 
 mod conntrack;
+mod iptables;
 mod kube_proxy;
+mod leftovers;
 mod tables;
 
 use std::io;
@@ -15,7 +18,8 @@ use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
 
 pub(crate) use self::conntrack::{Translated, translated};
-pub(crate) use self::kube_proxy::{TABLE, is_of_kube_proxy, may_serve};
+pub(crate) use self::kube_proxy::{IPVS_DEVICE, TABLE, is_of_kube_proxy, may_serve};
+pub use self::leftovers::{LeftoverError, Leftovers, release_connections};
 pub(crate) use self::tables::{Entry, entries};
 
 /// Everything that answers the request; nothing where the kernel has no such part. What cannot be read is

@@ -30,6 +30,7 @@ mod networks;
 mod policy;
 mod refusal;
 mod refusal_form;
+mod reset;
 mod source_ranges;
 mod staleness;
 mod too_big;

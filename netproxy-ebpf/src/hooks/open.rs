@@ -207,6 +207,9 @@ fn frontend<F: Family>(headers: &Headers<F>, address: AddressFlags) -> Result<Fr
     if headers.opens() {
         return Ok(frontend);
     }
+    if headers.acknowledges() && handover::resets_unknown() {
+        return Err(Verdict::drop(Counter::ConnectionReset));
+    }
     count(Counter::UnknownConnection);
     Err(Verdict::PASS)
 }

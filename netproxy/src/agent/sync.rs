@@ -39,6 +39,7 @@ impl Agent {
         if !self.has_started {
             return;
         }
+        self.judge_unknown_connections();
         let mut names = self.datapath.service_names();
         names.extend(self.store.services().map(|service| service.name.clone()));
         let source_ranges = self

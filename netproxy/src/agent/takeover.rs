@@ -59,6 +59,32 @@ impl Agent {
         }
     }
 
+    /// Has TCP segments of unknown connections answered with a reset, or left alone: as long as another proxy
+    /// has rules, or netfilter goes on with a connection to a frontend of ours, they may be known there. It
+    /// takes two looks in a row to say that nobody knows them.
+    pub(super) fn judge_unknown_connections(&mut self) {
+        let is_elsewhere = netfilter::may_serve()
+            || (!self.datapath.resets_unknown() && self.are_connections_elsewhere());
+        let is_on = !is_elsewhere && self.is_alone;
+        self.is_alone = !is_elsewhere;
+        if is_on != self.datapath.resets_unknown() {
+            info!(is_on, "resets for segments of unknown connections");
+        }
+        if let Err(error) = self.datapath.reset_unknown(is_on) {
+            error!(%error, "segments of unknown connections may be reset, or not, against what is known");
+        }
+    }
+
+    fn are_connections_elsewhere(&self) -> bool {
+        match netfilter::translated() {
+            Ok(connections) => connections.iter().any(|it| self.datapath.is_served(it)),
+            Err(error) => {
+                debug!(%error, "netfilter's connections cannot be listed");
+                true
+            }
+        }
+    }
+
     fn note_foreign_flows(&mut self, are_new: bool) -> Result<usize, String> {
         let mut flows = netfilter::translated()
             .map_err(|error| format!("netfilter's connections cannot be listed: {error}"))?;

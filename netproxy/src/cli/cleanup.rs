@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use netproxy::config::GoDuration;
 use netproxy::datapath::{self, Drain, Pins, Removed};
+use netproxy::netfilter::{Leftovers, release_connections};
 
 use super::table::Listing;
 
@@ -22,13 +23,21 @@ its rules, stop the agent, and drain. What is new goes to kube-proxy at once. Wh
 translates goes on until its last flow has ended, and only then is everything removed. Nobody
 follows endpoints meanwhile. If it is interrupted, run it again, or start the agent to serve again.
 
-Removed are the pinned links (and with them the programs on this node's devices), netproxy's filters
+With --kube-proxy nothing of netproxy is removed, but what kube-proxy has left in the packet filter: its
+tables of nftables, its chains of iptables with the rules that lead to them. Start netproxy, stop
+kube-proxy, then run it. Connections that kube-proxy began go on: while there are any, the empty table
+netproxy-hand-over has the kernel translate them; run it again later, or any other cleanup, and the table
+goes as well. It needs nft, and for rules of iptables, iptables-save and iptables-restore of that
+variant. The kubelet's chains and those of CNI plugins stay.
+
+Removed otherwise are the pinned links (and with them the programs on this node's devices), netproxy's filters
 on clsact qdiscs, and the pinned maps with all flows. Not removed: clsact qdiscs, which others may
 use. Run it in the host's network namespace.
 
 Examples:
   netproxy cleanup
   netproxy cleanup --drain --timeout 30m
+  netproxy cleanup --kube-proxy --dry-run
   netproxy cleanup --bpffs /run/netproxy/bpf";
 
 /// How often a drain looks at what is left.
@@ -46,15 +55,54 @@ pub(super) struct CleanupArgs {
     /// How long to wait for flows to end; those left are cut
     #[arg(long, value_name = "DURATION", default_value = "24h", requires = "drain", value_parser = timeout)]
     timeout: Duration,
+    /// Remove the rules that kube-proxy has left, and nothing else
+    #[arg(long, conflicts_with = "drain")]
+    kube_proxy: bool,
+    /// Only tell what of kube-proxy would be removed
+    #[arg(long, requires = "kube_proxy")]
+    dry_run: bool,
+    /// Remove kube-proxy's rules although it runs
+    #[arg(long, requires = "kube_proxy")]
+    force: bool,
 }
 
 impl CleanupArgs {
     pub(super) fn run(&self, pins: &Pins, list: &mut Listing<'_>) -> anyhow::Result<()> {
+        if self.kube_proxy {
+            return self.remove_rules(list);
+        }
         let _claim = pins.claim_for_removal()?;
         if self.drain {
             self.drain(pins, list)?;
         }
         remove(pins, list)
+    }
+
+    /// Removes what kube-proxy has left.
+    fn remove_rules(&self, list: &mut Listing<'_>) -> anyhow::Result<()> {
+        let leftovers = Leftovers::find(self.force || self.dry_run)?;
+        let names = leftovers.names();
+        let verb = if self.dry_run {
+            "would be removed"
+        } else {
+            "removed"
+        };
+        let going_on = if self.dry_run { 0 } else { leftovers.remove()? };
+        for name in &names {
+            list.line(&format!("{verb}: {name}"))?;
+        }
+        if names.is_empty() {
+            list.line("nothing to remove: kube-proxy has left no rules")?;
+        }
+        if let Some(left) = leftovers.left() {
+            list.line(&left)?;
+        }
+        if going_on > 0 {
+            list.line(&format!(
+                "{going_on} connections that netfilter translates go on; run this again when they have ended"
+            ))?;
+        }
+        Ok(())
     }
 
     /// Waits for the last flow.
@@ -117,5 +165,11 @@ fn remove(pins: &Pins, list: &mut Listing<'_>) -> anyhow::Result<()> {
         format!("removed {maps} maps and {links} links from {directory}, and {filters} filters")
     } else {
         format!("nothing to remove: no datapath is pinned at {directory}")
-    })
+    })?;
+    if release_connections()? {
+        list.line(
+            "connections that kube-proxy began go on by the nftables table netproxy-hand-over",
+        )?;
+    }
+    Ok(())
 }

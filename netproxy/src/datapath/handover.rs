@@ -12,25 +12,48 @@ const MAP: &str = "HANDOVER";
 #[derive(Debug)]
 pub(super) struct Handover {
     map: MapData,
+    bits: u32,
 }
 
 impl Handover {
     /// Opens the map. What an earlier process was about to do when it ended is nobody's any more.
     pub(super) fn adopt(loaded: &mut Loaded) -> Result<Self, DatapathError> {
-        let handover = Self {
-            map: loaded.take(MAP)?,
-        };
-        handover.leave_datagrams(false)?;
+        let map = loaded.take(MAP)?;
+        let mut handover = Self { map, bits: 0 };
+        handover.write(0)?;
         Ok(handover)
     }
 
     /// Whether datagrams of flows that are not known are left to another proxy, and noted as its.
-    pub(super) fn leave_datagrams(&self, is_on: bool) -> Result<(), DatapathError> {
+    pub(super) fn leave_datagrams(&mut self, is_on: bool) -> Result<(), DatapathError> {
+        self.set(HandoverFlags::LEAVES_DATAGRAMS, is_on)
+    }
+
+    /// Whether TCP segments of connections that are not known are answered with a reset.
+    pub(super) fn reset_unknown(&mut self, is_on: bool) -> Result<(), DatapathError> {
+        self.set(HandoverFlags::RESETS_UNKNOWN, is_on)
+    }
+
+    /// Whether they are.
+    pub(super) fn resets_unknown(&self) -> bool {
+        self.bits & HandoverFlags::RESETS_UNKNOWN != 0
+    }
+
+    fn set(&mut self, flag: u32, is_on: bool) -> Result<(), DatapathError> {
         let bits = if is_on {
-            HandoverFlags::LEAVES_DATAGRAMS
+            self.bits | flag
         } else {
-            0
+            self.bits & !flag
         };
-        batch::update(&self.map, &[(0_u32, bits)]).map_err(DatapathError::map(MAP, "written"))
+        if bits == self.bits {
+            return Ok(());
+        }
+        self.write(bits)
+    }
+
+    fn write(&mut self, bits: u32) -> Result<(), DatapathError> {
+        batch::update(&self.map, &[(0_u32, bits)]).map_err(DatapathError::map(MAP, "written"))?;
+        self.bits = bits;
+        Ok(())
     }
 }
