@@ -18,6 +18,7 @@ mod collision;
 mod deadline;
 mod edge;
 mod flow_life;
+mod foreign;
 mod headers;
 mod host;
 mod hostile;

@@ -1,13 +1,16 @@
 //! `netproxy cleanup`: nothing of netproxy stays on this node.
 
+mod kube_proxy;
+
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use netproxy::config::GoDuration;
 use netproxy::datapath::{self, Drain, Pins, Removed};
-use netproxy::netfilter::{Leftovers, release_connections};
+use netproxy::netfilter::release_connections;
 
+use self::kube_proxy::KubeProxyArgs;
 use super::table::Listing;
 
 const DETAILS: &str = "\
@@ -55,54 +58,20 @@ pub(super) struct CleanupArgs {
     /// How long to wait for flows to end; those left are cut
     #[arg(long, value_name = "DURATION", default_value = "24h", requires = "drain", value_parser = timeout)]
     timeout: Duration,
-    /// Remove the rules that kube-proxy has left, and nothing else
-    #[arg(long, conflicts_with = "drain")]
-    kube_proxy: bool,
-    /// Only tell what of kube-proxy would be removed
-    #[arg(long, requires = "kube_proxy")]
-    dry_run: bool,
-    /// Remove kube-proxy's rules although it runs
-    #[arg(long, requires = "kube_proxy")]
-    force: bool,
+    #[command(flatten)]
+    rules: KubeProxyArgs,
 }
 
 impl CleanupArgs {
     pub(super) fn run(&self, pins: &Pins, list: &mut Listing<'_>) -> anyhow::Result<()> {
-        if self.kube_proxy {
-            return self.remove_rules(list);
+        if self.rules.are_meant() {
+            return self.rules.run(list);
         }
         let _claim = pins.claim_for_removal()?;
         if self.drain {
             self.drain(pins, list)?;
         }
         remove(pins, list)
-    }
-
-    /// Removes what kube-proxy has left.
-    fn remove_rules(&self, list: &mut Listing<'_>) -> anyhow::Result<()> {
-        let leftovers = Leftovers::find(self.force || self.dry_run)?;
-        let names = leftovers.names();
-        let verb = if self.dry_run {
-            "would be removed"
-        } else {
-            "removed"
-        };
-        let going_on = if self.dry_run { 0 } else { leftovers.remove()? };
-        for name in &names {
-            list.line(&format!("{verb}: {name}"))?;
-        }
-        if names.is_empty() {
-            list.line("nothing to remove: kube-proxy has left no rules")?;
-        }
-        if let Some(left) = leftovers.left() {
-            list.line(&left)?;
-        }
-        if going_on > 0 {
-            list.line(&format!(
-                "{going_on} connections that netfilter translates go on; run this again when they have ended"
-            ))?;
-        }
-        Ok(())
     }
 
     /// Waits for the last flow.

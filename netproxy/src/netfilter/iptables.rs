@@ -37,8 +37,8 @@ pub(super) const VARIANTS: [Variant; 4] = [
 pub(super) struct Removal {
     /// How many chains, by table.
     pub(super) chains: Vec<(String, usize)>,
-    /// For `iptables-restore --noflush`.
-    pub(super) script: String,
+    /// For `iptables-restore --noflush`, a line each.
+    pub(super) script: Vec<String>,
 }
 
 /// Reads the output of `iptables-save`. A chain that a chain of others leads to stays; the rules of the
@@ -71,20 +71,20 @@ pub(super) fn removal(saved: &str) -> Removal {
             continue;
         }
         let script = &mut removal.script;
-        script.push_str(&format!("*{table}\n"));
+        script.push(format!("*{table}"));
         // A chain that is declared is emptied.
         for chain in &chains {
-            script.push_str(&format!(":{chain} - [0:0]\n"));
+            script.push(format!(":{chain} - [0:0]"));
         }
         for rule in rules.filter(|rule| !is_of_kube_proxy(rule.chain)) {
             if rule.target.is_some_and(is_ours) {
-                script.push_str(&format!("-D {}\n", rule.text));
+                script.push(format!("-D {}", rule.text));
             }
         }
         for chain in &chains {
-            script.push_str(&format!("-X {chain}\n"));
+            script.push(format!("-X {chain}"));
         }
-        script.push_str("COMMIT\n");
+        script.push("COMMIT".to_owned());
         removal.chains.push((table.to_owned(), chains.len()));
     }
     removal
@@ -165,17 +165,19 @@ COMMIT
 
         assert_eq!(
             removal.script,
-            "*mangle\n\
-             :KUBE-PROXY-CANARY - [0:0]\n\
-             -X KUBE-PROXY-CANARY\n\
-             COMMIT\n\
-             *nat\n\
-             :KUBE-SERVICES - [0:0]\n\
-             :KUBE-SVC-AAAA - [0:0]\n\
-             -D PREROUTING -m comment --comment \"kubernetes service portals -j\" -j KUBE-SERVICES\n\
-             -X KUBE-SERVICES\n\
-             -X KUBE-SVC-AAAA\n\
-             COMMIT\n"
+            [
+                "*mangle",
+                ":KUBE-PROXY-CANARY - [0:0]",
+                "-X KUBE-PROXY-CANARY",
+                "COMMIT",
+                "*nat",
+                ":KUBE-SERVICES - [0:0]",
+                ":KUBE-SVC-AAAA - [0:0]",
+                "-D PREROUTING -m comment --comment \"kubernetes service portals -j\" -j KUBE-SERVICES",
+                "-X KUBE-SERVICES",
+                "-X KUBE-SVC-AAAA",
+                "COMMIT",
+            ]
         );
         let counts = [("mangle".to_owned(), 1), ("nat".to_owned(), 2)];
         assert_eq!(removal.chains, counts);

@@ -2,7 +2,7 @@
 //!
 //! Its rules are needed by new connections only; for those that it began, the kernel remembers the
 //! translation. But it goes on translating only as long as some table has a nat chain
-//! (`nf_nat_unregister_fn` in net/netfilter/nf_nat_core.c), and some rule uses connection tracking
+//! (`nf_nat_unregister_fn` in the kernel), and some rule uses connection tracking
 //! (`nf_ct_netns_put`). So while there are such connections, a table that does nothing else takes the place of
 //! kube-proxy's.
 
@@ -78,7 +78,7 @@ impl Leftovers {
             .collect();
         let mut iptables = Vec::new();
         for variant in VARIANTS {
-            let saved = match run(variant.save, &[], "") {
+            let saved = match run(variant.save, &[], &[]) {
                 Ok(saved) => saved,
                 Err(LeftoverError::Missing { .. }) if !is_needed(variant, &entries) => continue,
                 Err(error) => return Err(error),
@@ -125,19 +125,15 @@ impl Leftovers {
     /// Removes all but what is [left](Self::left); yields how many connections that kube-proxy began go on.
     pub fn remove(&self) -> Result<usize, LeftoverError> {
         let connections = translated().map_err(LeftoverError::Read)?;
-        let mut script = String::new();
+        let mut script = Vec::new();
         for (family, is_its) in [("ip", true), ("ip6", false)] {
             let mut of_family = connections.iter();
             if of_family.any(|it| it.client.is_ipv4() == is_its) {
-                script.push_str(&keeper(family));
+                script.push(keeper(family));
             }
         }
-        for family in &self.tables {
-            script.push_str(&format!("delete table {family} {TABLE}\n"));
-        }
-        if !script.is_empty() {
-            run("nft", &["-f", "-"], &script)?;
-        }
+        script.extend(self.tables.iter().map(|family| deletion(family, TABLE)));
+        nft(&script)?;
         for (variant, removal) in &self.iptables {
             run(variant.restore, &["--noflush"], &removal.script)?;
         }
@@ -179,13 +175,20 @@ fn let_go() -> Result<(), LeftoverError> {
     let kept = entries
         .iter()
         .filter(|entry| entry.chain.is_none() && entry.table == KEEPER);
-    let script: String = kept
-        .map(|entry| format!("delete table {} {KEEPER}\n", entry.family))
-        .collect();
-    if !script.is_empty() {
-        run("nft", &["-f", "-"], &script)?;
+    let script: Vec<_> = kept.map(|entry| deletion(entry.family, KEEPER)).collect();
+    nft(&script)
+}
+
+fn deletion(family: &str, table: &str) -> String {
+    format!("delete table {family} {table}")
+}
+
+/// All of it, or nothing.
+fn nft(script: &[String]) -> Result<(), LeftoverError> {
+    if script.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    run("nft", &["-f", "-"], script).map(drop)
 }
 
 /// Whether a variant of iptables that cannot be run may have rules of kube-proxy.
@@ -203,8 +206,8 @@ fn is_needed(variant: Variant, entries: &[Entry]) -> bool {
     }
 }
 
-/// Runs a program with this input; yields what it prints.
-fn run(program: &'static str, words: &[&str], input: &str) -> Result<String, LeftoverError> {
+/// Runs a program with these lines as its input; yields what it prints.
+fn run(program: &'static str, words: &[&str], input: &[String]) -> Result<String, LeftoverError> {
     let missing = |source| LeftoverError::Missing { program, source };
     let mut child = Command::new(program)
         .args(words)
@@ -215,7 +218,7 @@ fn run(program: &'static str, words: &[&str], input: &str) -> Result<String, Lef
         .map_err(missing)?;
     if let Some(mut stdin) = child.stdin.take() {
         // What it does not read, it complains about.
-        let _ = stdin.write_all(input.as_bytes());
+        let _ = stdin.write_all((input.join("\n") + "\n").as_bytes());
     }
     let output = child.wait_with_output().map_err(missing)?;
     if !output.status.success() {
