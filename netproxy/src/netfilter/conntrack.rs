@@ -31,8 +31,7 @@ pub(crate) struct Translated {
     pub(crate) timeout_s: u32,
 }
 
-/// All of them. An address and port at which nothing was translated may be among them only if its
-/// port was.
+/// All of them, of the protocols that services have.
 pub(crate) fn translated() -> io::Result<Vec<Translated>> {
     let request = NetfilterMessage::new(
         NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0),
