@@ -52,8 +52,8 @@ counters! {
     UnusedPort => "unused_port", drop: true;
     /// An address of a service CIDR that is no service's.
     UnusedAddress => "unused_address", drop: true;
-    /// A refusal (`no_endpoint`, `unused_port`, `packet_too_big`, `expired`) of which the sender was told
-    /// by ICMP.
+    /// A refusal (`no_endpoint`, `unused_port`, `packet_too_big`, `expired`, `connection_reset`) of which
+    /// the sender was told.
     Refused => "refused", drop: false;
     /// A refusal of which the sender was not told, as there had been too many.
     RefusalLimited => "refusal_limited", drop: false;
@@ -85,7 +85,8 @@ counters! {
     /// A process of this node asked for a service whose endpoint is the node itself, past the
     /// socket hooks; the answer would never cross a device.
     HostToItself => "host_to_itself", drop: true;
-    /// A TCP segment or SCTP packet to a frontend that opens no connection and belongs to none we know.
+    /// A TCP segment or SCTP packet to a frontend that opens no connection and belongs to none we know; it is
+    /// left to whoever may know it.
     UnknownConnection => "unknown_connection", drop: false;
     /// A fragment to a service's address that came before the first of its datagram, which alone has the
     /// ports, or after what was remembered of that one was given up.
@@ -104,4 +105,7 @@ counters! {
     /// An unanswered or closed flow was given up for a new one, as no source port towards its endpoint was
     /// free.
     FlowGivenUp => "flow_given_up", drop: false;
+    /// As `unknown_connection`, where no other proxy may know it; the sender is told by a reset, as often as the
+    /// limit allows.
+    ConnectionReset => "connection_reset", drop: true;
 }

@@ -150,6 +150,10 @@ pub enum FlowKind {
     /// The client is a process of this node: forward at an egress hook, redirected; the answer is
     /// undone at ingress and handed to the stack.
     Host = 2,
+    /// Not translated here: another proxy on this node began it, and netfilter's connection tracking
+    /// goes on with it. A third entry under the forward key without a source address shows it to
+    /// sockets, which do not know theirs.
+    Foreign = 3,
 }
 
 impl FlowKind {
@@ -160,6 +164,7 @@ impl FlowKind {
             0 => Some(Self::Edge),
             1 => Some(Self::Whole),
             2 => Some(Self::Host),
+            3 => Some(Self::Foreign),
             _ => None,
         }
     }

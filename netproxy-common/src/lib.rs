@@ -20,6 +20,7 @@ pub mod drop;
 pub mod flow;
 pub mod fragment;
 pub mod frontend;
+pub mod handover;
 pub mod name;
 pub mod network;
 pub mod port;

@@ -185,6 +185,13 @@ pub(crate) fn may_be_switched<A: Copy>(flow: &Flow<A>) -> bool {
         && flow.flags & (FlowFlags::REPLY | FlowFlags::SWITCHED) == FlowFlags::REPLY
 }
 
+/// Whether another proxy began a flow of datagrams from this source port, whatever the source address, to
+/// the destination of `key`.
+#[inline(always)]
+pub(crate) fn is_foreign<F: Family>(key: &FlowKey<F::Address>) -> bool {
+    copy::<F>(key).is_some_and(|flow| flow.deadline_s >= now_s())
+}
+
 /// Opens the flow whose forward half is `flow` under `key`: both halves, or none.
 #[inline(always)]
 pub(crate) fn open<F: Family>(

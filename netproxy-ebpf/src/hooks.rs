@@ -85,6 +85,7 @@ impl Verdict {
         self.is(Counter::NoEndpoint)
             || self.is(Counter::UnusedPort)
             || self.is(Counter::Expired)
+            || self.is(Counter::ConnectionReset)
             || self.too_big_for() != 0
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod about;
 mod error;
 mod limit;
+mod reset;
 
 use netproxy_common::address::Address as _;
 use netproxy_common::{Ipv4, Ipv6};
@@ -27,12 +28,17 @@ pub(crate) trait Icmp: Parse {
     const EXPIRED: [u8; 2];
     /// The type of an echo request.
     const ECHO_REQUEST: u8;
-    /// The header of a packet that carries `length` bytes of ICMP.
+    /// The header of a packet that carries `length` bytes of a protocol.
     type Header: Copy;
     /// Whether messages of this type quote a packet that went astray; redirects, which do as well, are of
     /// one link only.
     fn is_error(kind: u8) -> bool;
-    fn header(source: &Self::Address, destination: &Self::Address, length: u16) -> Self::Header;
+    fn header(
+        protocol: u8,
+        source: &Self::Address,
+        destination: &Self::Address,
+        length: u16,
+    ) -> Self::Header;
     /// What the pseudo header adds to the ICMP checksum.
     fn pseudo_header(source: &Self::Address, destination: &Self::Address, length: u16) -> u64;
 }
@@ -71,20 +77,21 @@ impl Icmp for V4 {
     }
 
     #[inline(always)]
-    fn header(source: &Ipv4, destination: &Ipv4, length: u16) -> HeaderV4 {
+    fn header(protocol: u8, source: &Ipv4, destination: &Ipv4, length: u16) -> HeaderV4 {
+        let tos = if protocol == Self::PROTOCOL { TOS } else { 0 };
         let total_length = length + size_of::<HeaderV4>() as u16;
-        let sum = word([0x45, TOS])
+        let sum = word([0x45, tos])
             + word(total_length.to_be_bytes())
             + word(DONT_FRAGMENT.to_be_bytes())
-            + word([HOPS, Self::PROTOCOL])
+            + word([HOPS, protocol])
             + Self::sum(source)
             + Self::sum(destination);
         HeaderV4 {
-            version_tos: [0x45, TOS],
+            version_tos: [0x45, tos],
             total_length: total_length.to_be(),
             id: 0,
             dont_fragment: DONT_FRAGMENT.to_be(),
-            ttl_protocol: [HOPS, Self::PROTOCOL],
+            ttl_protocol: [HOPS, protocol],
             checksum: !fold_short(sum),
             source: source.to_wire(),
             destination: destination.to_wire(),
@@ -123,11 +130,11 @@ impl Icmp for V6 {
     }
 
     #[inline(always)]
-    fn header(source: &Ipv6, destination: &Ipv6, length: u16) -> HeaderV6 {
+    fn header(protocol: u8, source: &Ipv6, destination: &Ipv6, length: u16) -> HeaderV6 {
         HeaderV6 {
             version_class_flow: [0x6000_u16.to_be(), 0],
             payload_length: length.to_be(),
-            next_header_hops: [Self::PROTOCOL, HOPS],
+            next_header_hops: [protocol, HOPS],
             source: source.to_wire(),
             destination: destination.to_wire(),
         }

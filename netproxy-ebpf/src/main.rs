@@ -18,6 +18,7 @@ mod drops;
 mod family;
 mod flow;
 mod fragment;
+mod handover;
 mod hooks;
 mod host_socket;
 mod icmp;

@@ -165,6 +165,10 @@ pub(crate) static SOURCES: HashMap<u32, Source, 16_384, GROWING> = HashMap::new(
 #[btf_map]
 pub(crate) static DROPS: LruHashMap<DropKey, u64, 16_384> = LruHashMap::new();
 
+/// How another proxy's connections are treated: `HandoverFlags`.
+#[btf_map]
+pub(crate) static HANDOVER: Array<u32, 1> = Array::new();
+
 /// Reasons and events, by `Counter`.
 #[btf_map]
 pub(crate) static COUNTERS: PerCpuArray<u64, 64> = PerCpuArray::new();

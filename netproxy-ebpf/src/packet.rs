@@ -166,6 +166,12 @@ impl<F: Family> Headers<F> {
     pub(crate) fn opens(&self) -> bool {
         !has_connections(self.key.protocol) || self.tcp_flags & (SYN | ACK | RST | FIN) == SYN
     }
+
+    /// Whether it is a TCP segment of a connection that its sender takes for open.
+    #[inline(always)]
+    pub(crate) fn acknowledges(&self) -> bool {
+        self.key.protocol == netproxy_common::protocol::TCP && self.tcp_flags & (ACK | RST) == ACK
+    }
 }
 
 /// Parsing, one implementation per family.

@@ -42,6 +42,18 @@ impl Call {
         }
     }
 
+    /// The port that the socket sends from.
+    #[inline(always)]
+    pub(crate) fn source_port(self) -> Be16 {
+        // SAFETY: as above; the kernel keeps the socket for the program's run. It is in host byte order
+        // (bpf_sock_convert_ctx_access in net/core/filter.c).
+        let port = unsafe {
+            let socket = (&raw const (*self.context).__bindgen_anon_1.sk).read_volatile();
+            (&raw const (*socket).src_port).read_volatile()
+        };
+        Be16::new(port as u16)
+    }
+
     /// The cookie of the socket's network namespace.
     #[inline(always)]
     pub(crate) fn netns(self) -> u64 {

@@ -8,6 +8,7 @@ mod flow_table;
 mod stale_sockets;
 mod surroundings;
 mod sync;
+mod takeover;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -18,14 +19,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
 use self::flow_table::{FlowCare, SLICE_INTERVAL};
 use self::stale_sockets::Sweeps;
-use crate::datapath::{Datapath, DatapathError, DatapathOptions};
+use crate::datapath::{Claim, Datapath, DatapathError, DatapathOptions, Pins};
 use crate::model::{Change, Label, ObjectName};
 use crate::node::{self, DevicePatterns, NodeError, NodeNetwork, PodCgroups};
 use crate::serve::{HealthChecks, HealthPublisher, ServeError, Servers};
@@ -37,6 +38,8 @@ use crate::store::Store;
 const WAITING_CHANGES: usize = 16_384;
 /// How often the whole state is compared with what the kernel holds.
 const COMPARISON_INTERVAL: Duration = Duration::from_mins(1);
+/// How long to wait before looking again whether another process writes the datapath.
+const CLAIM_INTERVAL: Duration = Duration::from_millis(200);
 /// How long to wait before trying again what the kernel refused, first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
@@ -110,6 +113,9 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     let source = source.run(interest, sender, source_health, stop.clone());
     let source = tokio::spawn(source);
     let terminator = stale_sockets::terminator(datapath.sockets.as_mut()).await;
+    let Some(_claim) = claim(&datapath.pins, &stop).await? else {
+        return Ok(());
+    };
     let datapath = Datapath::open(&datapath, settings.local_pods.clients())?;
     let sweeps = terminator.zip(datapath.stale_sockets());
     let sweeps =
@@ -124,6 +130,8 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         node_ports: None,
         health,
         has_started: false,
+        takes_over: false,
+        is_alone: false,
         sweeps,
         flow_care: FlowCare::default(),
         refused: BTreeSet::new(),
@@ -145,6 +153,28 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         servers.finish().await;
     }
     outcome
+}
+
+/// Waits until no other process writes the datapath; None: asked to stop before.
+async fn claim(pins: &Pins, stop: &CancellationToken) -> Result<Option<Claim>, DatapathError> {
+    let mut has_told = false;
+    while !stop.is_cancelled() {
+        if let Some(claim) = pins.claim()? {
+            return Ok(Some(claim));
+        }
+        if !has_told {
+            has_told = true;
+            warn!(
+                datapath = %pins.directory().display(),
+                "another netproxy agent, or a cleanup, is at work on this datapath; waiting until it ends"
+            );
+        }
+        tokio::select! {
+            () = sleep(CLAIM_INTERVAL) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    Ok(None)
 }
 
 /// The cgroup below which pods may opt out of balancing at the socket.
@@ -184,6 +214,10 @@ struct Agent {
     health: HealthPublisher,
     /// Whether everything has been applied once.
     has_started: bool,
+    /// Whether frontends are coming into force that another proxy may serve.
+    takes_over: bool,
+    /// Whether no other proxy knew of connections to frontends of ours at the last look.
+    is_alone: bool,
     /// Where sockets are ended when their endpoint is gone.
     sweeps: Option<Sweeps>,
     flow_care: FlowCare,

@@ -13,7 +13,6 @@ mod kernel;
 mod kube_proxy;
 mod machine;
 mod mounts;
-mod netfilter;
 mod ports;
 mod privileges;
 

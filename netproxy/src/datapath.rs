@@ -8,7 +8,9 @@
 mod addresses;
 mod attach;
 mod batch;
+mod claim;
 mod counters;
+mod drain;
 mod drops;
 mod encode;
 mod entry;
@@ -17,8 +19,10 @@ mod exhausted_ports;
 mod flow_expiry;
 mod flow_sizes;
 mod flow_table;
+mod foreign;
 mod frontends;
 mod grace;
+mod handover;
 mod header;
 mod load;
 mod map_size;
@@ -45,7 +49,9 @@ use ipnet::IpNet;
 use netproxy_common::{LocalClients, Source};
 
 pub use self::attach::{AttachMode, FILTER_HANDLE};
+pub use self::claim::Claim;
 pub use self::counters::Counters;
+pub use self::drain::Drain;
 pub use self::entry::{EndpointEntry, ServiceEntry};
 pub use self::error::DatapathError;
 pub use self::exhausted_ports::ExhaustedPorts;
@@ -63,12 +69,15 @@ use self::addresses::Addresses;
 use self::attach::Devices;
 use self::exhausted_ports::PortsWatch;
 use self::flow_expiry::{Expiry, Slice};
+use self::foreign::ForeignFlow;
 use self::frontends::Frontends;
+use self::handover::Handover;
 use self::networks::Networks;
 use self::services::{Put, Services};
 use self::socket_clients::SocketClients;
 use self::sources::Sources;
 use crate::model::{ObjectName, Protocol};
+use crate::netfilter::Translated;
 use crate::node::Attachment;
 use crate::plan::WantedPort;
 
@@ -125,6 +134,7 @@ pub struct Datapath {
     flows: FlowTable,
     expiry: Expiry,
     ports: PortsWatch,
+    handover: Handover,
 }
 
 impl Datapath {
@@ -150,6 +160,7 @@ impl Datapath {
             socket_clients.set(&BTreeSet::new())?;
         }
         let ports = PortsWatch::adopt(&mut loaded, &options.pins)?;
+        let handover = Handover::adopt(&mut loaded)?;
         let devices = Devices::adopt(
             loaded,
             &options.pins,
@@ -168,6 +179,7 @@ impl Datapath {
             flows,
             expiry: Expiry::default(),
             ports,
+            handover,
         })
     }
 
@@ -293,6 +305,69 @@ impl Datapath {
     /// The first device that could not be attached, after all others have been.
     pub fn set_devices(&mut self, wanted: &[Attachment]) -> Result<(), DatapathError> {
         self.devices.set(wanted)
+    }
+
+    /// Whether no frontend is in force.
+    #[must_use]
+    pub fn serves_nothing(&self) -> bool {
+        self.frontends.in_force().next().is_none()
+    }
+
+    /// Whether datagrams of flows that are not known are left to another proxy, and noted as its.
+    pub fn leave_datagrams(&mut self, is_on: bool) -> Result<(), DatapathError> {
+        self.handover.leave_datagrams(is_on)
+    }
+
+    /// Whether TCP segments that open nothing and belong to no flow are answered with a reset, as nobody
+    /// else knows their connection. Until this is said, they are left alone.
+    pub fn reset_unknown(&mut self, is_on: bool) -> Result<(), DatapathError> {
+        self.handover.reset_unknown(is_on)
+    }
+
+    /// Whether they are.
+    #[must_use]
+    pub fn resets_unknown(&self) -> bool {
+        self.handover.resets_unknown()
+    }
+
+    /// Whether another proxy's connection is to a frontend of ours.
+    pub(crate) fn is_served(&self, connection: &Translated) -> bool {
+        self.service_of(connection).is_some()
+    }
+
+    /// Whether any flow is left to another proxy.
+    pub fn has_foreign_flows(&self) -> Result<bool, DatapathError> {
+        self.flows.has_foreign()
+    }
+
+    /// Leaves these flows to the other proxy, of those to frontends of ours, and no others; new ones
+    /// only if they `are_new`. Yields how many.
+    pub(crate) fn note_foreign_flows(
+        &mut self,
+        flows: &[Translated],
+        are_new: bool,
+    ) -> Result<usize, DatapathError> {
+        let wanted = flows.iter().filter_map(|flow| {
+            let service = self.service_of(flow)?;
+            Some(ForeignFlow {
+                translated: *flow,
+                service,
+                // Its endpoint may be one that no longer serves: the next datagram finds out.
+                generation: self.services.generation(service).wrapping_sub(1),
+            })
+        });
+        let wanted: Vec<_> = wanted.collect();
+        self.flows.set_foreign(&wanted, are_new)
+    }
+
+    /// The service of ours whose frontend another proxy's connection is to.
+    fn service_of(&self, connection: &Translated) -> Option<u32> {
+        let Translated {
+            frontend, protocol, ..
+        } = *connection;
+        let has_node_ports = self.addresses.has_node_ports(frontend.ip());
+        self.frontends
+            .service_at(frontend, protocol, has_node_ports)
     }
 
     /// Removes flows past their deadline, and frees what no flow refers to any more: ids of services

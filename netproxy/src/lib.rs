@@ -10,6 +10,7 @@ pub mod check;
 pub mod config;
 pub mod datapath;
 pub mod model;
+pub mod netfilter;
 pub mod node;
 pub mod plan;
 pub mod serve;

@@ -5,6 +5,7 @@ mod agents;
 mod cluster;
 mod components;
 mod events;
+mod hand_over;
 mod opt_out;
 mod outages;
 mod services;

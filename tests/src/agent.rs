@@ -173,7 +173,18 @@ impl Node {
         run(self.name(), command)
     }
 
-    /// The same, for commands that print JSON.
+    /// Starts `netproxy` on this node, for commands that take their time.
+    ///
+    /// # Errors
+    /// When there is no such program.
+    pub fn start_netproxy(&self, words: &[&str]) -> Result<Process> {
+        let mut command = command(self, &binary::find("netproxy")?)?;
+        command.args(words).arg("--bpffs").arg(self.bpffs());
+        let title = words.first().copied().unwrap_or("netproxy");
+        self.site().journal().start(self.name(), title, command)
+    }
+
+    /// The same as [`Node::netproxy`], for commands that print JSON.
     ///
     /// # Errors
     /// When it fails, or prints something else.

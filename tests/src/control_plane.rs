@@ -9,6 +9,7 @@ mod controllers;
 mod credentials;
 mod cut;
 mod etcd;
+mod kube_proxy;
 mod kubectl;
 mod objects;
 mod tools;
@@ -23,7 +24,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-pub use self::{controllers::ENDPOINT_SLICES, objects::Replica};
+pub use self::{controllers::ENDPOINT_SLICES, kube_proxy::Mode, objects::Replica};
 use self::{credentials::Credentials, tools::Tools};
 use crate::{Lab, Process, wait_for};
 

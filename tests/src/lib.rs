@@ -72,6 +72,6 @@ pub use place::{Place, Site};
 pub use pod::Pod;
 pub use prober::Prober;
 pub use process::Process;
-pub use traffic::{Ask, Flood, Get, Hold, Load, Serve, Traffic};
+pub use traffic::{Ask, Flood, Get, Hold, Load, Serve, Talk, Traffic};
 pub use wait::{wait_for, wait_until};
 pub use way::Way;

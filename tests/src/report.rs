@@ -160,6 +160,21 @@ pub struct FloodReport {
     pub milliseconds: f64,
 }
 
+/// What a `talk` has to say at its end.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct TalkReport {
+    /// How many questions were answered.
+    pub answered: u64,
+    /// How many were not, or by another address than was asked.
+    pub failed: u64,
+    /// Why, and how often.
+    pub errors: BTreeMap<String, u64>,
+    /// How often another endpoint answered than the time before.
+    pub moved: u64,
+    /// How many conversations came after the first.
+    pub conversations: u64,
+}
+
 /// What a program that goes on prints when it is at work: a server listens, a load or a held
 /// connection has its first answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ pub use self::request::{Ask, Flood, Get, Load, Serve};
 use crate::{
     Answers, Place, Process, binary,
     place::run,
-    report::{Fetched, FloodReport, HoldReport, LoadReport, Ready, Traced, Transfer},
+    report::{Fetched, FloodReport, HoldReport, LoadReport, Ready, TalkReport, Traced, Transfer},
 };
 
 /// How long a server may take to listen, and a load to get its first answer.
@@ -28,6 +28,9 @@ pub struct Ongoing<Report> {
 
 /// One TCP connection with a request every 100 ms.
 pub type Hold = Ongoing<HoldReport>;
+
+/// Conversations by UDP, with a question every 50 ms.
+pub type Talk = Ongoing<TalkReport>;
 
 impl<Report: DeserializeOwned> Ongoing<Report> {
     fn start(process: Process) -> Result<Self> {
@@ -158,6 +161,22 @@ pub trait Traffic: Place {
     /// Sends so many packets that nobody answers, and answers with what became of them.
     fn flood(&self, flood: Flood, count: u64, longest: Duration) -> Result<FloodReport> {
         Ongoing::start(self.start_traffic(&flood.arguments(count))?)?.finish(longest)
+    }
+
+    /// Starts to talk by UDP, and waits for the first answer. A new conversation begins after so many
+    /// questions, if told.
+    fn talk(
+        &self,
+        address: SocketAddr,
+        questions: Option<u64>,
+        is_connected: bool,
+    ) -> Result<Talk> {
+        let mut words = vec!["talk".to_owned(), address.to_string()];
+        if let Some(questions) = questions {
+            words.extend(["--questions".to_owned(), questions.to_string()]);
+        }
+        words.extend(is_connected.then(|| "--connected".to_owned()));
+        Ongoing::start(self.start_traffic(&words)?)
     }
 
     /// Runs `netproxy-traffic` to its end.

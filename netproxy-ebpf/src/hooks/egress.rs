@@ -108,7 +108,7 @@ fn translated<F: Icmp, const L2: usize>(
         // Handled where these came in.
         (Some(FlowKind::Edge), false)
         | (Some(FlowKind::Host), true)
-        | (Some(FlowKind::Whole), _)
+        | (Some(FlowKind::Whole | FlowKind::Foreign), _)
         | (None, _) => Ok(Verdict::PASS),
     };
     drops::of_service(flow.service, outcome.into())

@@ -92,6 +92,7 @@ fn translated<F: Icmp, const L2: usize>(
         (Some(FlowKind::Edge), true) | (Some(FlowKind::Host), false) | (None, _) => {
             Ok(Verdict::PASS)
         }
+        (Some(FlowKind::Foreign), _) => Ok(Verdict::PASS),
     };
     drops::of_service(flow.service, outcome.into())
 }

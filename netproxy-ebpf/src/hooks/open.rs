@@ -2,6 +2,7 @@
 
 use netproxy_common::address::Address as _;
 use netproxy_common::flow::FlowFlags;
+use netproxy_common::protocol::UDP;
 use netproxy_common::{AddressFlags, Counter, Flow, FlowKind, FlowState, Frontend};
 
 use super::{Verdict, translate};
@@ -12,7 +13,7 @@ use crate::flow::{self, OpenError};
 use crate::maps::Opening;
 use crate::packet::{Headers, Packet as _, Parse, Piece, Skb};
 use crate::service::{self, Client, Snapshot};
-use crate::{affinity, device, drops, nat, networks, ports, route};
+use crate::{affinity, device, drops, handover, nat, networks, ports, route};
 
 /// How many endpoints are tried when the tuple in which they would answer is taken.
 const MOST_ENDPOINTS: usize = 2;
@@ -82,6 +83,9 @@ fn edge_or_whole<F: Parse, const L2: usize>(
         &opening.service,
         packet.ifindex(),
     );
+    if headers.key.protocol == UDP && handover::leaves_datagrams() {
+        return leave(headers, opening);
+    }
     for _ in 0..MOST_ENDPOINTS {
         choose(opening, headers)?;
         let is_hairpin = opening.endpoint.address == *client;
@@ -154,6 +158,20 @@ fn host<F: Parse, const L2: usize>(
     ))
 }
 
+/// Leaves a flow of datagrams to another proxy. Its endpoint is not the one noted here, until user space
+/// has asked netfilter for it.
+#[inline(always)]
+fn leave<F: Family>(
+    headers: &Headers<F>,
+    opening: &mut Opening<F::Address>,
+) -> Result<Verdict, Counter> {
+    choose(opening, headers)?;
+    opening.flow.kind = FlowKind::Foreign as u8;
+    // One that cannot be noted is opened by the datagram that comes after the take-over.
+    let _ = flow::open::<F>(&headers.key, &opening.flow);
+    Ok(Verdict::PASS)
+}
+
 /// Opens a whole flow to the endpoint that was chosen.
 #[inline(always)]
 fn whole<F: Parse, const L2: usize>(
@@ -192,6 +210,9 @@ fn frontend<F: Family>(headers: &Headers<F>, address: AddressFlags) -> Result<Fr
     };
     if headers.opens() {
         return Ok(frontend);
+    }
+    if headers.acknowledges() && handover::resets_unknown() {
+        return Err(Verdict::drop(Counter::ConnectionReset));
     }
     count(Counter::UnknownConnection);
     Err(Verdict::PASS)

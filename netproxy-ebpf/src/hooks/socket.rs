@@ -18,7 +18,7 @@ use crate::family::Family;
 use crate::service::{self, Client, Snapshot};
 use crate::socket::{Call, Mapped4, Naming, Plain4, Plain6, is_none};
 use crate::usable::{self, Chosen};
-use crate::{affinity, config, drops, pod};
+use crate::{affinity, config, drops, flow, handover, pod};
 
 const ALLOW: i32 = 1;
 const DENY: i32 = 0;
@@ -247,6 +247,9 @@ fn decide<N: Naming>(call: Call, pair: &mut Pair, is_connected_udp: bool) -> Dec
     if !pod::is_balanced(call) {
         return Decision::Leave;
     }
+    if protocol == UDP && !is_connected_udp && is_foreign::<N>(call, key) {
+        return Decision::Leave;
+    }
     let is_own = is_host && address.has(AddressFlags::NODE);
     if is_connected_udp && !is_own && !config::terminates_udp() {
         return Decision::Leave;
@@ -266,6 +269,13 @@ fn decide<N: Naming>(call: Call, pair: &mut Pair, is_connected_udp: bool) -> Dec
         drops::of_socket(snapshot.service);
     }
     decision
+}
+
+/// Whether a datagram may belong to a flow that another proxy began: then its endpoint is that one's.
+#[inline(never)]
+fn is_foreign<N: Naming>(call: Call, mut key: FlowKey<AddressOf<N>>) -> bool {
+    key.source_port = call.source_port();
+    handover::leaves_datagrams() || flow::is_foreign::<N::Family>(&key)
 }
 
 /// Whether a process asks something of its own host: that crosses no packet hook.

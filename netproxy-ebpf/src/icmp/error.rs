@@ -1,6 +1,7 @@
 //! Telling a sender what became of its packet: that nobody serves it (port unreachable, whatever the
 //! protocol, as kube-proxy's `reject` does: nft_reject_inet_eval in net/netfilter/nft_reject_inet.c), or,
-//! where packets go past the stack, what a router would say.
+//! where packets go past the stack, what a router would say. A segment of a connection that nobody knows is
+//! answered with a reset instead.
 //!
 //! The packet itself becomes the error: cut to its headers, with new ones put before it. It comes
 //! from the address that the packet was sent to, the one that the sender knows, and no more of them are
@@ -16,6 +17,7 @@ use netproxy_common::address::Address as _;
 use netproxy_common::protocol::{SCTP, TCP};
 
 use super::limit::is_within_limit;
+use super::reset::turn_into_reset;
 use super::{HEADER_BYTES, Icmp};
 use crate::checksum::{complement, fold_short, word};
 use crate::count::count;
@@ -90,7 +92,12 @@ fn error_or<F: Icmp, const L2: usize>(
         count(Counter::RefusalLimited);
         return refusal;
     }
-    if turn_into_error(packet, headers, refusal).is_none() {
+    let turned = if refusal.is(Counter::ConnectionReset) {
+        turn_into_reset(packet, headers)
+    } else {
+        turn_into_error(packet, headers, refusal)
+    };
+    if turned.is_none() {
         return refusal;
     }
     refusal.count();
@@ -161,7 +168,7 @@ fn turn_into_error<F: Icmp, const L2: usize>(
     restore::<F, L2>(packet)?;
     let (source, destination) = (&headers.key.destination, &headers.key.source);
     let length = (HEADER_BYTES + end - L2) as u16;
-    packet.write(L2, F::header(source, destination, length))?;
+    packet.write(L2, F::header(F::PROTOCOL, source, destination, length))?;
     let (kind, mtu) = message::<F>(refusal);
     let sum =
         sum + word(kind) + word(mtu.to_be_bytes()) + F::pseudo_header(source, destination, length);

@@ -43,11 +43,13 @@ impl Agent {
     /// The next slice, if it is time.
     pub(super) fn look_after_flows(&mut self) {
         let now = Instant::now();
-        let care = &mut self.flow_care;
-        if !care.is_under_way && care.next_pass.is_some_and(|next| now < next) {
-            return;
+        if !self.flow_care.is_under_way {
+            if self.flow_care.next_pass.is_some_and(|next| now < next) {
+                return;
+            }
+            self.follow_foreign_flows();
         }
-        if let Err(error) = care.go_on(&mut self.datapath, now) {
+        if let Err(error) = self.flow_care.go_on(&mut self.datapath, now) {
             error!(%error, "flows cannot be expired; the tables may fill up");
         }
     }

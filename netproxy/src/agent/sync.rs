@@ -21,7 +21,11 @@ impl Agent {
             names.extend(self.datapath.service_names());
             names.extend(self.store.services().map(|service| service.name.clone()));
         }
-        if is_first || !names.is_empty() {
+        if is_first {
+            self.begin_takeover();
+            self.apply(names);
+            self.end_takeover();
+        } else if !names.is_empty() {
             self.apply(names);
         } else if self.refused.is_empty() {
             self.set_service_cidrs();
@@ -35,6 +39,7 @@ impl Agent {
         if !self.has_started {
             return;
         }
+        self.judge_unknown_connections();
         let mut names = self.datapath.service_names();
         names.extend(self.store.services().map(|service| service.name.clone()));
         let source_ranges = self

@@ -5,15 +5,12 @@ use std::{fs, io};
 
 use super::Finding;
 use super::machine::Machine;
-use super::netfilter::{self, Entry};
+use crate::netfilter::{self, Entry, IPVS_DEVICE, TABLE, is_of_kube_proxy};
 
 const SUBJECT: &str = "kube-proxy rules";
 
-/// The table of its nftables mode.
-const TABLE: &str = "kube-proxy";
-
-/// The device that carries cluster IPs in its IPVS mode.
-const IPVS_DEVICE: &str = "kube-ipvs0";
+/// What removes all but the IPVS mode's.
+const REMEDY: &str = "once netproxy serves and kube-proxy is gone: netproxy cleanup --kube-proxy";
 
 pub(super) fn check(machine: &Machine) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -60,9 +57,8 @@ fn in_nftables(entries: &[Entry]) -> Vec<Finding> {
     {
         if chain.is_none() && table == TABLE {
             findings.push(
-                Finding::warning(SUBJECT, format!("nftables table {family} {TABLE}")).remedy(
-                    format!("once kube-proxy is gone: nft delete table {family} {TABLE}"),
-                ),
+                Finding::warning(SUBJECT, format!("nftables table {family} {TABLE}"))
+                    .remedy(REMEDY),
             );
         }
     }
@@ -122,18 +118,7 @@ fn leftover_chains(count: usize, command: &str, variant: &str) -> Finding {
         SUBJECT,
         format!("chains of kube-proxy in the nat table of {command} ({variant}): {count}"),
     )
-    .remedy(format!(
-        "once kube-proxy is gone: kube-proxy --cleanup, or {command}-{variant}-save | \
-             grep -v KUBE- | {command}-{variant}-restore"
-    ))
-}
-
-/// The kubelet has chains of its own under the same prefix.
-fn is_of_kube_proxy(chain: &str) -> bool {
-    matches!(chain, "KUBE-SERVICES" | "KUBE-NODEPORTS" | "KUBE-NODE-PORT")
-        || ["KUBE-SVC-", "KUBE-SEP-", "KUBE-EXT-"]
-            .iter()
-            .any(|prefix| chain.starts_with(prefix))
+    .remedy(REMEDY)
 }
 
 /// The chains that the output of `iptables-save` declares, as in `:KUBE-SERVICES - [0:0]`.
@@ -162,9 +147,9 @@ mod tests {
     use super::*;
     use crate::check::Level;
 
-    fn entry(family: &str, table: &str, chain: Option<&str>) -> Entry {
+    fn entry(family: &'static str, table: &str, chain: Option<&str>) -> Entry {
         Entry {
-            family: family.to_owned(),
+            family,
             table: table.to_owned(),
             chain: chain.map(str::to_owned),
         }

@@ -397,7 +397,7 @@ fn every_one_of_very_many_chains_is_read() {
             "apt-get install nftables",
         );
 
-        let entries = netfilter::entries().unwrap();
+        let entries = crate::netfilter::entries().unwrap();
 
         assert_eq!(
             entries.iter().filter(|entry| entry.chain.is_some()).count(),

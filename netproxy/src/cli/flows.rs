@@ -19,6 +19,7 @@ SOURCE is the client as the endpoint sees it. KIND is one of
   edge    only the destination is translated, where the client's packets enter and leave this host
   whole   source and destination are translated, and packets go past this host's stack
   host    the client is a process of this node
+  foreign another proxy began it, and netfilter goes on with it; nothing is translated here
 STATE is one of opening, established, closing. ASSURED flows are never evicted for want of room.
 EXPIRES is when the flow is forgotten unless another packet comes.
 Connections that were balanced at the socket have no flow: their packets are never translated.
@@ -190,6 +191,7 @@ impl FlowRow {
                 FlowKind::Edge => "edge",
                 FlowKind::Whole => "whole",
                 FlowKind::Host => "host",
+                FlowKind::Foreign => "foreign",
             },
             state: state.into(),
             is_assured,

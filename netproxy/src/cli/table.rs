@@ -113,9 +113,14 @@ impl<'a> Listing<'a> {
         writeln!(self.out, "{text}").context(STDOUT)
     }
 
-    /// Writes out what is buffered.
-    pub(super) fn finish(self) -> anyhow::Result<()> {
+    /// Writes out what is buffered, as more comes only later.
+    pub(super) fn flush(&mut self) -> anyhow::Result<()> {
         self.out.flush().context(STDOUT)
+    }
+
+    /// Writes out what is buffered.
+    pub(super) fn finish(mut self) -> anyhow::Result<()> {
+        self.flush()
     }
 
     fn json<R: Row>(&mut self, rows: &[R]) -> io::Result<()> {

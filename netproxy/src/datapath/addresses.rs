@@ -148,6 +148,12 @@ impl Addresses {
         self.write(&addresses)
     }
 
+    /// Whether NodePorts answer on an address.
+    pub(super) fn has_node_ports(&self, address: IpAddr) -> bool {
+        let meaning = self.known.get(&address);
+        meaning.is_some_and(|meaning| meaning.has_node_ports)
+    }
+
     /// Whether any address lingers.
     pub(super) fn linger(&self) -> bool {
         self.known.values().any(|meaning| meaning.lingers)

@@ -98,6 +98,15 @@ pub enum DatapathError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// Another process writes the datapath.
+    #[error(
+        "the datapath at {path} is in use by a netproxy agent, or another cleanup: stop that first, \
+         or it would write back what is removed"
+    )]
+    InUse {
+        /// Where it is pinned.
+        path: PathBuf,
+    },
     /// A device could not be attached.
     #[error("device {device}: the {direction} hook cannot be attached: {reason}")]
     Attach {

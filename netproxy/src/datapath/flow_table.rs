@@ -58,14 +58,14 @@ impl InUse {
 /// The four flow maps.
 #[derive(Debug)]
 pub struct FlowTable {
-    v4: Tiers,
-    v6: Tiers,
+    pub(super) v4: Tiers,
+    pub(super) v6: Tiers,
 }
 
 #[derive(Debug)]
-struct Tiers {
-    assured: Tier,
-    pending: Tier,
+pub(super) struct Tiers {
+    pub(super) assured: Tier,
+    pub(super) pending: Tier,
 }
 
 /// One of the four.
@@ -176,7 +176,7 @@ impl Tiers {
 }
 
 impl Tier {
-    fn for_each<K: bytemuck::Pod, V: bytemuck::Pod>(
+    pub(super) fn for_each<K: bytemuck::Pod, V: bytemuck::Pod>(
         &self,
         visit: impl FnMut(&K, &V),
     ) -> Result<(), DatapathError> {
@@ -201,14 +201,14 @@ pub(super) fn now_s() -> u32 {
         .unwrap_or(0)
 }
 
-/// The flow of a forward half; None for reply halves.
+/// The flow of a forward half; None for others.
 fn entry<A: Encode>(
     key: &FlowKey<A>,
     flow: &Flow<A>,
     is_assured: bool,
     now_s: u32,
 ) -> Option<FlowEntry> {
-    if flow.has(FlowFlags::REPLY) {
+    if flow.has(FlowFlags::REPLY) || key.source == A::UNSPECIFIED {
         return None;
     }
     Some(FlowEntry {

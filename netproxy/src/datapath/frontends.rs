@@ -3,7 +3,7 @@
 //! Two services may claim the same external IP and port. The one that came first is served, the
 //! others wait and take over when it goes, so that a claim never cuts off somebody else.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use aya::maps::MapData;
 use netproxy_common::{Be16, Frontend, FrontendKey, FrontendKind, Ipv4, Ipv6};
@@ -107,6 +107,31 @@ impl Frontends {
         self.claims
             .iter()
             .filter_map(|(place, claims)| Some((place, claims.first()?.kind)))
+    }
+
+    /// The service that answers at an address and port, on which NodePorts may answer as well.
+    pub(super) fn service_at(
+        &self,
+        frontend: SocketAddr,
+        protocol: Protocol,
+        has_node_ports: bool,
+    ) -> Option<u32> {
+        let family = if frontend.is_ipv4() {
+            Family::V4
+        } else {
+            Family::V6
+        };
+        let at = |address| {
+            self.in_force_at(&Place {
+                family,
+                address,
+                port: frontend.port(),
+                protocol,
+            })
+        };
+        let claim = at(Some(frontend.ip()));
+        let claim = claim.or_else(|| has_node_ports.then(|| at(None)).flatten());
+        claim.map(|claim| claim.service)
     }
 
     /// Settles who answers where when the `wanted` ports have these frontends and no others, and

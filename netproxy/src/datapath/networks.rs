@@ -5,17 +5,20 @@
 //! count. What stands in the maps is the record: an earlier process's networks stay until others
 //! are set, and setting the same ones again writes nothing.
 
+use std::io;
+
+use aya::maps::MapData;
 use ipnet::IpNet;
 use netproxy_common::address::Address;
 use netproxy_common::network::NETWORKS;
 use netproxy_common::{Ipv4, Ipv6, Network};
 use tracing::warn;
 
-use super::DatapathError;
 use super::encode::Encode;
 use super::grace::wait_for_grace_period;
 use super::load::Loaded;
 use super::mapped::Mapped;
+use super::{DatapathError, Pins};
 
 /// The networks of one kind, in both families.
 #[derive(Debug)]
@@ -43,6 +46,18 @@ impl Networks {
         Ok(Self {
             v4: Slots::new(Mapped::new(v4, loaded.take(v4)?, true)?),
             v6: Slots::new(Mapped::new(v6, loaded.take(v6)?, true)?),
+        })
+    }
+
+    /// Opens the pinned maps of the two families.
+    pub(super) fn open(pins: &Pins, [v4, v6]: [&'static str; 2]) -> Result<Self, DatapathError> {
+        let map = |name: &'static str| {
+            MapData::from_pin(pins.map(name))
+                .map_err(|error| DatapathError::map(name, "opened")(io::Error::other(error)))
+        };
+        Ok(Self {
+            v4: Slots::new(Mapped::new(v4, map(v4)?, true)?),
+            v6: Slots::new(Mapped::new(v6, map(v6)?, true)?),
         })
     }
 

@@ -70,6 +70,7 @@ const SHAPES: &[Shape] = &[
     shape::<u64, u32>("SOCKET_CLIENTS", MapType::Hash),
     shape::<u32, Device>("DEVICES", MapType::Hash),
     shape::<u32, Source>("SOURCES", MapType::Hash),
+    shape::<u32, u32>("HANDOVER", MapType::Array),
     shape::<u32, u64>("COUNTERS", MapType::PerCpuArray),
     shape::<DropKey, u64>("DROPS", MapType::LruHash),
     shape::<u32, Name>("NAMES", MapType::Hash),
@@ -89,6 +90,11 @@ impl Pins {
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// The directory of every schema.
+    pub(super) fn root(&self) -> &Path {
+        self.directory.parent().unwrap_or(&self.directory)
     }
 
     /// The pin of a map.
@@ -201,9 +207,7 @@ impl Pins {
     /// Removes every pin of every schema; counts maps and links.
     pub(super) fn remove(&self) -> Result<Removed, DatapathError> {
         let mut removed = Removed::default();
-        let Some(parent) = self.directory.parent() else {
-            return Ok(removed);
-        };
+        let parent = self.root();
         for schema in directory(parent)? {
             for pin in directory(&schema)? {
                 let links = if pin.is_dir() {

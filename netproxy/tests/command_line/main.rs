@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod cleanup;
 mod configuration;
 mod node;
 mod objects;

@@ -99,7 +99,29 @@ impl Outcome {
         self.counts(reason).counts(Counter::Refused)
     }
 
-    /// Whether an ICMP error came out.
+    /// It comes back as the reset of its connection, from the address asked for.
+    #[track_caller]
+    pub(crate) fn resets(self) -> Self {
+        refusal::is_sound(&self.output, self.has_link_layer);
+        self.comes_back_as_reset()
+    }
+
+    /// As [`Self::resets`], once the device has filled in the checksum.
+    #[track_caller]
+    pub(crate) fn resets_once_filled_in(mut self) -> Self {
+        refusal::fill_in_segment(&mut self.output);
+        self.resets()
+    }
+
+    #[track_caller]
+    fn comes_back_as_reset(self) -> Self {
+        self.has_code(REDIRECT);
+        refusal::resets(&self.input, &self.output);
+        self.counts(Counter::ConnectionReset)
+            .counts(Counter::Refused)
+    }
+
+    /// Whether a refusal came out.
     pub(crate) fn was_refused(&self) -> bool {
         self.counted.contains_key(&Counter::Refused)
     }

@@ -100,6 +100,62 @@ pub(super) fn quotes(input: &[u8], output: &[u8], has_link_layer: bool, told: To
     assert_eq!(quote, &input[..Quoted::of(input).end()]);
 }
 
+/// `output` is a TCP segment that resets the connection of `input`, both with a link layer (RFC 9293, section
+/// 3.10.7.1).
+#[track_caller]
+pub(super) fn resets(input: &[u8], output: &[u8]) {
+    assert_eq!(
+        output[..6],
+        input[6..12],
+        "goes to whom the frame came from"
+    );
+    assert_eq!(
+        output[6..12],
+        input[..6],
+        "comes from whom the frame was for"
+    );
+    let asked = SlicedPacket::from_ethernet(input).unwrap();
+    let reset = SlicedPacket::from_ethernet(output).unwrap();
+    match (asked.net.unwrap(), reset.net.unwrap()) {
+        (NetSlice::Ipv4(asked), NetSlice::Ipv4(reset)) => {
+            let (asked, reset) = (asked.header(), reset.header());
+            assert_eq!(reset.source_addr(), asked.destination_addr());
+            assert_eq!(reset.destination_addr(), asked.source_addr());
+            assert_eq!(usize::from(reset.total_len()) + ETHERNET, output.len());
+        }
+        (NetSlice::Ipv6(asked), NetSlice::Ipv6(reset)) => {
+            let (asked, reset) = (asked.header(), reset.header());
+            assert_eq!(reset.source_addr(), asked.destination_addr());
+            assert_eq!(reset.destination_addr(), asked.source_addr());
+            assert_eq!(
+                usize::from(reset.payload_length()) + 40 + ETHERNET,
+                output.len()
+            );
+        }
+        other => panic!("one family in, another out: {other:?}"),
+    }
+    let (Some(TransportSlice::Tcp(asked)), Some(TransportSlice::Tcp(reset))) =
+        (asked.transport, reset.transport)
+    else {
+        panic!("TCP in, TCP out");
+    };
+    assert_eq!(reset.source_port(), asked.destination_port());
+    assert_eq!(reset.destination_port(), asked.source_port());
+    assert_eq!(reset.sequence_number(), asked.acknowledgment_number());
+    assert!(reset.rst() && !reset.ack() && !reset.syn() && !reset.fin());
+    assert!(reset.payload().is_empty());
+}
+
+/// The TCP segment without options as it is on the wire once a device has filled in the checksum that was left
+/// to it.
+pub(super) fn fill_in_segment(frame: &mut [u8]) {
+    let at = frame.len() - 20;
+    let checksum = Sum16BitWords::new()
+        .add_slice(&frame[at..])
+        .ones_complement();
+    frame[at + 16..at + 18].copy_from_slice(&checksum.to_ne_bytes());
+}
+
 /// The error as it is on the wire once a device has filled in the checksum that the quoted packet
 /// left to it: over what there is of its transport, which includes the sum it was left with
 /// (`skb_checksum_help` in net/core/dev.c).

@@ -97,7 +97,7 @@ impl Services {
         Ok(Put::Written)
     }
 
-    pub(super) fn generation(&self, id: u32) -> u32 {
+    pub(in crate::datapath) fn generation(&self, id: u32) -> u32 {
         self.words.get(id).map_or(0, |word| word.generation)
     }
 

@@ -7,16 +7,14 @@
 //!
 //! Pods have no shared segment: without `br_netfilter`, kube-proxy does not see what a bridge switches.
 
-use std::{collections::BTreeMap, fs, net::IpAddr, thread};
+use std::{collections::BTreeMap, net::IpAddr, thread};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use netproxy_lab::{
     Cni, ControlPlane, Lab, Place, Prober, Serve, Traffic,
-    addresses::{CLUSTER_V4, CLUSTER_V6},
-    control_plane::{SERVICES_V4, SERVICES_V6},
+    control_plane::{Mode, SERVICES_V4, SERVICES_V6},
     probe::{Batch, Probe, Replies},
 };
-use serde_json::json;
 
 use crate::{
     case::{Family, NodeName, Server},
@@ -162,30 +160,8 @@ impl Addresses for Twin<'_> {
 
 /// Starts kube-proxy on both nodes.
 pub(crate) fn start_kube_proxy(lab: &Lab, control_plane: &ControlPlane<'_>) -> Result<()> {
-    let program = control_plane.program("kube-proxy")?;
     for node in lab.nodes() {
-        let configuration = json!({
-            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
-            "kind": "KubeProxyConfiguration",
-            "mode": "nftables",
-            "hostnameOverride": node.name(),
-            "detectLocalMode": "ClusterCIDR",
-            "clusterCIDR": format!("{CLUSTER_V4},{CLUSTER_V6}"),
-            "clientConnection": {"kubeconfig": control_plane.agent_kubeconfig()},
-            // The machine's settings are not the lab's to change.
-            "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
-            "nftables": {"minSyncPeriod": "0s", "syncPeriod": "30s"},
-        });
-        let path = lab
-            .directory()
-            .join(format!("kube-proxy-{}.json", node.name()));
-        fs::write(&path, configuration.to_string())
-            .with_context(|| format!("{} cannot be written", path.display()))?;
-        node.spawn(&[
-            &program.to_string_lossy(),
-            "--config",
-            &path.to_string_lossy(),
-        ])?;
+        control_plane.start_kube_proxy(node, Mode::Nftables)?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ mod load;
 mod probe;
 mod sctp;
 mod serve;
+mod talk;
 mod trace;
 mod transfer;
 mod udp_server;
@@ -59,6 +60,8 @@ enum Command {
     /// Hold one connection with a request every now and then, and report when it breaks or at the
     /// end (SIGTERM, SIGINT).
     Hold(hold::Hold),
+    /// Talk by UDP, each time to one endpoint, and report at the end (SIGTERM, SIGINT).
+    Talk(talk::Talk),
     /// Do what standard input orders, a batch a line, until it ends.
     Probe,
 }
@@ -77,6 +80,7 @@ async fn main() -> Result<()> {
         Command::Upload(upload) => upload.run().await,
         Command::Load(load) => load.run().await,
         Command::Hold(hold) => hold.run().await,
+        Command::Talk(talk) => talk.run().await,
         Command::Probe => probe::run().await,
     }
 }

@@ -1,0 +1,175 @@
+//! Flows of datagrams that another proxy began, and that netfilter goes on translating: noted in the flow
+//! table, so that their packets are left alone and their endpoint stays theirs.
+//!
+//! Netfilter's table is the record. What it has forgotten is forgotten here, or the flow's next datagram
+//! would be translated by nobody.
+
+use std::net::SocketAddr;
+
+use netproxy_common::flow::FlowFlags;
+use netproxy_common::{Be16, Flow, FlowKey, FlowKind, FlowState, Ipv4, Ipv6};
+use rustc_hash::FxHashMap;
+
+use super::encode::Encode;
+use super::flow_table::{FlowTable, Tiers, now_s};
+use super::{DatapathError, batch};
+use crate::netfilter::Translated;
+
+/// A flow of another proxy, and the service of ours that would serve it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ForeignFlow {
+    pub(super) translated: Translated,
+    pub(super) service: u32,
+    /// The generation at which its endpoint is known to serve.
+    pub(super) generation: u32,
+}
+
+type Halves<A> = FxHashMap<FlowKey<A>, Flow<A>>;
+
+impl FlowTable {
+    /// Notes these flows; yields how many there are. If they `are_new`, others may be noted meanwhile; else
+    /// others are forgotten, and those that are not noted stay so: their endpoint no longer serves. A flow of
+    /// our own stays ours.
+    pub(super) fn set_foreign(
+        &self,
+        wanted: &[ForeignFlow],
+        are_new: bool,
+    ) -> Result<usize, DatapathError> {
+        Ok(self.v4.set_foreign::<Ipv4>(wanted, are_new)?
+            + self.v6.set_foreign::<Ipv6>(wanted, are_new)?)
+    }
+
+    /// Whether any is noted.
+    pub(super) fn has_foreign(&self) -> Result<bool, DatapathError> {
+        Ok(self.v4.has_foreign::<Ipv4>()? || self.v6.has_foreign::<Ipv6>()?)
+    }
+}
+
+impl Tiers {
+    fn has_foreign<A: Encode>(&self) -> Result<bool, DatapathError>
+    where
+        FlowKey<A>: bytemuck::Pod,
+        Flow<A>: bytemuck::Pod,
+    {
+        let mut is_any = false;
+        for tier in [&self.assured, &self.pending] {
+            tier.for_each(|_: &FlowKey<A>, flow: &Flow<A>| is_any |= is_foreign(flow))?;
+        }
+        Ok(is_any)
+    }
+
+    fn set_foreign<A: Encode>(
+        &self,
+        wanted: &[ForeignFlow],
+        are_new: bool,
+    ) -> Result<usize, DatapathError>
+    where
+        FlowKey<A>: bytemuck::Pod,
+        Flow<A>: bytemuck::Pod,
+    {
+        let mut known: [Halves<A>; 2] = Default::default();
+        let mut own: Halves<A> = Halves::default();
+        for (tier, known) in [&self.assured, &self.pending].into_iter().zip(&mut known) {
+            tier.for_each(|key: &FlowKey<A>, flow: &Flow<A>| {
+                if is_foreign(flow) {
+                    &mut *known
+                } else {
+                    &mut own
+                }
+                .insert(*key, *flow);
+            })?;
+        }
+        let mut put: [Vec<(FlowKey<A>, Flow<A>)>; 2] = Default::default();
+        let mut count = 0;
+        for flow in wanted {
+            let Some(halves) = halves::<A>(flow) else {
+                continue;
+            };
+            let key = &halves[0].0;
+            let noted = known.iter().find_map(|known| known.get(key).copied());
+            if (noted.is_none() && !are_new) || halves.iter().any(|(key, _)| own.contains_key(key))
+            {
+                continue;
+            }
+            count += 1;
+            for (key, mut half) in halves {
+                // The programs may have found out more about the same endpoint.
+                if let Some(noted) = noted.filter(|it| it.destination == half.destination) {
+                    (half.service, half.generation) = (noted.service, noted.generation);
+                }
+                let tier = usize::from(!flow.translated.is_assured);
+                known[tier].remove(&key);
+                put[tier].push((key, half));
+            }
+        }
+        for (number, tier) in [&self.assured, &self.pending].into_iter().enumerate() {
+            let failed = DatapathError::refused(tier.name, &tier.map, || {
+                format!("one of {count} flows that another proxy began")
+            });
+            batch::update(&tier.map, &put[number]).map_err(failed)?;
+            if are_new {
+                // The programs note what has begun since netfilter was asked.
+                continue;
+            }
+            let gone: Vec<_> = known[number].keys().copied().collect();
+            batch::delete(&tier.map, &gone).map_err(DatapathError::map(tier.name, "written"))?;
+        }
+        Ok(count)
+    }
+}
+
+fn is_foreign<A>(flow: &Flow<A>) -> bool {
+    flow.kind == FlowKind::Foreign as u8
+}
+
+/// The two halves of a flow, and the entry that shows it to sockets.
+fn halves<A: Encode>(flow: &ForeignFlow) -> Option<[(FlowKey<A>, Flow<A>); 3]> {
+    let Translated {
+        protocol,
+        client,
+        frontend,
+        endpoint,
+        source,
+        is_assured,
+        timeout_s,
+    } = flow.translated;
+    let address = |of: SocketAddr| A::from_ip(&of.ip());
+    let key = FlowKey {
+        source: address(client)?,
+        destination: address(frontend)?,
+        source_port: Be16::new(client.port()),
+        destination_port: Be16::new(frontend.port()),
+        protocol: protocol.number(),
+        pad: [0; 3],
+    };
+    let state = if is_assured {
+        FlowState::Established
+    } else {
+        FlowState::Opening
+    };
+    let forward = Flow {
+        source: address(source)?,
+        destination: address(endpoint)?,
+        source_port: Be16::new(source.port()),
+        destination_port: Be16::new(endpoint.port()),
+        kind: FlowKind::Foreign as u8,
+        flags: FlowFlags::SEEN,
+        state: state as u8,
+        pad: 0,
+        service: flow.service,
+        generation: flow.generation,
+        deadline_s: now_s() + timeout_s,
+        client_ifindex: 0,
+    };
+    let mut reply = forward;
+    reply.turn_to_partner(&key);
+    let to_sockets = FlowKey {
+        source: A::UNSPECIFIED,
+        ..key
+    };
+    Some([
+        (key, forward),
+        (forward.partner_key(&key), reply),
+        (to_sockets, forward),
+    ])
+}
