@@ -21,6 +21,8 @@ use crate::separate::separate;
 const MOST_TRIES: u32 = 512;
 /// How many of them in the order of the cycle.
 const WALK: u32 = 32;
+/// How many flows may be asked to make way.
+const MOST_SPARES: u32 = 3;
 /// Longer than any flow goes on.
 const KEPT: u32 = u32::MAX;
 
@@ -103,10 +105,16 @@ fn find<F: Family>(
         )
     };
     if search.outcome.is_taken() && search.spare_s != KEPT {
-        search.position = search.spare;
-        search.flow.source_port = Be16::new(config::port_at(search.spare));
-        flow::make_way::<F>(search.key, search.flow);
-        search.outcome = flow::try_open::<F>(search.key, search.flow);
+        // Another CPU may be about to take the same; what comes next in the cycle is nearly as old.
+        for next in 0..MOST_SPARES {
+            search.position = (search.spare + next) % count;
+            search.flow.source_port = Be16::new(config::port_at(search.position));
+            flow::make_way::<F>(search.key, search.flow);
+            search.outcome = flow::try_open::<F>(search.key, search.flow);
+            if !search.outcome.is_taken() {
+                break;
+            }
+        }
     }
     let outcome = search.outcome;
     let next = (search.position + 1) % count;

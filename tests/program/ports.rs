@@ -230,7 +230,7 @@ fn the_port_taken_longest_ago_comes_first() {
 /// freedom and one: beyond the bound is one run in a million.
 #[test]
 fn first_ports_are_spread_evenly_over_the_range() {
-    const PARTS: usize = 16;
+    const PARTS: u16 = 16;
     const DRAWS: u16 = 1600;
     const BOUND: f64 = 57.0;
     let ports = SourcePorts::default();
@@ -238,7 +238,7 @@ fn first_ports_are_spread_evenly_over_the_range() {
     let mut world = World::with_ports(ports);
     for flavour in [Flavour::TCP[0], Flavour::UDP[1]] {
         let clients = Clients::of(&mut world, flavour);
-        let mut drawn = [0_u32; PARTS];
+        let mut drawn = [0_u32; PARTS as usize];
         for number in 0..DRAWS {
             let source = clients.opens(number).source();
             clients.forget(number, source);
@@ -246,10 +246,10 @@ fn first_ports_are_spread_evenly_over_the_range() {
                 .world
                 .forget_ports_towards(clients.endpoint, flavour.protocol);
             let place = all.binary_search(&source.port()).expect("a port of ours");
-            drawn[place * PARTS / all.len()] += 1;
+            drawn[place * usize::from(PARTS) / all.len()] += 1;
         }
 
-        let expected = f64::from(DRAWS) / PARTS as f64;
+        let expected = f64::from(DRAWS) / f64::from(PARTS);
         let distance: f64 = drawn
             .iter()
             .map(|count| (f64::from(*count) - expected).powi(2) / expected)

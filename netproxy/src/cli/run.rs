@@ -149,7 +149,7 @@ async fn run_until_signal(options: AgentOptions, file: Option<ConfigFile>) -> an
         stopper.cancel();
     });
     let Some(file) = file else {
-        return Ok(agent::run(options, stop).await?);
+        return Ok(Box::pin(agent::run(options, stop)).await?);
     };
     let watch = Watch::new(&file)?;
     let mut agent = std::pin::pin!(agent::run(options, stop.clone()));

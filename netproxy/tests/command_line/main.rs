@@ -193,10 +193,35 @@ fn cleanup_removes_everything_once() {
 }
 
 #[test]
+fn the_flow_tables_maps_are_listed_with_their_room() {
+    let node = Node::new();
+    let _datapath = node.datapath();
+
+    let maps = node.json("maps");
+
+    let names: Vec<_> = maps
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|map| &map["map"])
+        .collect();
+    assert_eq!(names, ["FLOWS_V4", "PENDING_V4", "FLOWS_V6", "PENDING_V6"]);
+    assert!(maps[0]["capacity"].as_u64().unwrap() >= 262_144);
+    assert_eq!(maps[0]["entries"], 0);
+}
+
+#[test]
 fn what_is_absent_is_an_error_with_a_remedy() {
     let node = Node::new();
 
-    for words in ["services", "endpoints", "flows", "drops", "counters"] {
+    for words in [
+        "services",
+        "endpoints",
+        "flows",
+        "drops",
+        "counters",
+        "maps",
+    ] {
         let error = node.fails(words);
 
         assert!(
