@@ -31,5 +31,6 @@ mod service_cidr;
 mod shape;
 mod shop;
 mod sockets;
+mod stacked;
 mod stale_sockets;
 mod uplinks;
