@@ -34,5 +34,6 @@ mod service_cidr;
 mod shape;
 mod shop;
 mod sockets;
+mod stacked;
 mod stale_sockets;
 mod uplinks;

@@ -25,8 +25,11 @@ pub(super) const FIREWALL: &str = "table inet firewall {
 }
 ";
 
-/// The behaviours by name, in the order in which they are held.
-pub(super) const BEHAVIOURS: [(&str, fn(&Shop) -> Result<()>); 9] = [
+/// What is to hold, by name.
+type Behaviour = (&'static str, fn(&Shop) -> Result<()>);
+
+/// The behaviours, in the order in which they are held.
+pub(super) const BEHAVIOURS: [Behaviour; 9] = [
     ("a pod reaches cluster IPs near and far", pod),
     ("a pod reaches itself", hairpin),
     ("a process of the node reaches cluster IPs", process),
@@ -152,7 +155,7 @@ fn nothing_invalid(shop: &Shop) -> Result<()> {
     Ok(())
 }
 
-/// As NetworkPolicy is made of netfilter rules: by the addresses of pods, and for what begins.
+/// As `NetworkPolicy` is made of netfilter rules: by the addresses of pods, and for what begins.
 fn policies(shop: &Shop) -> Result<()> {
     let (shell, outside, node) = (shop.shell()?, shop.outside()?, shop.node("a")?);
     let web = shop.cluster.lab.pod("web-a")?;

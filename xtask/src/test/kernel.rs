@@ -11,14 +11,15 @@ use crate::toolchain::host_cargo;
 use crate::workspace::Workspace;
 
 /// What of the lab is run: by sockets and packets, to local and remote endpoints, what ends, and what other
-/// kernels may lack and tests elsewhere ignore (`sctp`). An emulated machine is twenty times slower.
-const LAB: [&str; 7] = [
+/// kernels may lack and tests elsewhere ignore (`sctp`, `stacked`). An emulated machine is twenty times slower.
+const LAB: [&str; 8] = [
     "cluster_ip::a_pod_reaches",
     "node_port::a_client_is_seen",
     "path_mtu::",
     "sctp::",
     "opt_out::pods_follow_their_own_wish",
     "sockets::frontends::node_ports",
+    "stacked::",
     "stale_sockets::a_connected_udp_socket_ends",
 ];
 
