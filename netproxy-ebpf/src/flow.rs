@@ -444,26 +444,24 @@ fn partner<F: Family>(
 
 #[inline(always)]
 fn lives<F: Family>(key: &FlowKey<F::Address>) -> u32 {
-    let mut key = on_stack(key);
-    let Some(flow) = pointer::<F>(&key) else {
+    let mut half = on_stack(key);
+    let Some(flow) = pointer::<F>(&half) else {
         return 0;
     };
-    let now_s = now_s();
     // SAFETY: a live map value, as in `copy`.
-    let (mut deadline_s, own) = unsafe {
-        let own = key;
-        key.turn_to_partner(&*flow);
-        ((*flow).deadline_s, own)
+    let mut deadline_s = unsafe {
+        half.turn_to_partner(&*flow);
+        (*flow).deadline_s
     };
-    if let Some(partner) = pointer::<F>(&key) {
+    if let Some(partner) = pointer::<F>(&half) {
         // SAFETY: as above.
         unsafe {
-            if (*partner).is_partner_of(&own) {
+            if (*partner).is_partner_of(key) {
                 deadline_s = deadline_s.max((*partner).deadline_s);
             }
         }
     }
-    (deadline_s + 1).saturating_sub(now_s)
+    (deadline_s + 1).saturating_sub(now_s())
 }
 
 #[inline(always)]

@@ -12,12 +12,20 @@ use crate::world::{Asker, At as _, Flavour, Packet, Shop, World, tcp};
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 
+/// Lasts until as many errors may be sent at once as ever.
+fn rest() {
+    /// A burst of 50, one each millisecond, by a clock that goes in steps of up to ten.
+    const REFILLED: Duration = Duration::from_millis(60);
+    std::thread::sleep(REFILLED);
+}
+
 #[test]
 fn a_service_without_endpoints_refuses_everybody() {
     let mut world = World::new();
     for flavour in Flavour::ALL {
         let shop = Shop::new(flavour, 1);
         world.serve(&[&shop]);
+        rest();
         for asker in Asker::ALL {
             let client = asker.address(flavour).at(40_000);
             for frontend in [shop.cluster_ip(), shop.vip(), shop.external_ip()] {
@@ -38,6 +46,7 @@ fn an_unused_port_of_a_cluster_ip_is_refused_to_everybody() {
     for flavour in Flavour::ALL {
         let shop = Shop::new(flavour, 1).here(flavour.local_pod(2));
         world.serve(&[&shop]);
+        rest();
         for asker in Asker::ALL {
             let client = asker.address(flavour).at(40_000);
             for port in [shop.cluster_ip().port() + 1, shop.node_port().port()] {

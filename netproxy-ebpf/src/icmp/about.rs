@@ -69,11 +69,12 @@ impl<'a, F: Icmp> About<'a, F> {
         flow::of_answer_to::<F>(&self.quoted.key)
     }
 
-    /// Turns the quoted packet back, and sends the error where `to` sends the answers to it.
+    /// Turns the quoted packet back, and sends the error where `to` sends the answers to it. A function of
+    /// its own for its stack.
     ///
     /// # Errors
     /// [`Counter::RewriteFailed`]; the packet may be half rewritten and must be dropped.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn rewrite<P: Packet>(
         &self,
         packet: P,
