@@ -63,6 +63,9 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
+        // A thread that has been joined may still be on its way out, and share what `setns` wants for itself
+        // alone (mntns_install in fs/namespace.c).
+        unshare(CloneFlags::CLONE_FS).expect("a thread may have a working directory of its own");
         // Whatever was mounted, pinned or created goes with the namespaces.
         setns(&self.outer_mounts, CloneFlags::CLONE_NEWNS).expect("a thread may go home");
         setns(&self.outer_network, CloneFlags::CLONE_NEWNET).expect("a thread may go home");
