@@ -95,8 +95,8 @@ counters! {
     FragmentUnknown => "fragment_unknown", drop: false;
     /// A fragment that ends or begins inside of the transport header.
     SplitHeader => "split_header", drop: true;
-    /// A fragment of an SCTP packet of which the ports are to change: its checksum is reckoned from the
-    /// length of the whole.
+    /// A fragment of an SCTP packet that would open a flow, or of which the ports are to change: its checksum
+    /// is reckoned from the length of the whole.
     SctpFragment => "sctp_fragment", drop: true;
     /// The packet could not be changed (`bpf_skb_store_bytes`, `bpf_l4_csum_replace`).
     RewriteFailed => "rewrite_failed", drop: true;

@@ -227,3 +227,6 @@ impl FlowState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

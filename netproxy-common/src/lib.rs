@@ -5,7 +5,7 @@
 //! ports are kept in network byte order, exactly as they stand in a packet; every other integer
 //! is in host byte order. A change to any layout raises [`SCHEMA_VERSION`], which names the pin
 //! directory, so that two releases never read each other's maps.
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 #![expect(
     clippy::inline_always,
     reason = "in programs, a call that is not inlined costs stack that is not there"

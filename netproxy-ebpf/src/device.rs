@@ -16,14 +16,15 @@ pub(crate) fn find(ifindex: u32) -> Option<Device> {
 }
 
 /// Whether the packet's frame is addressed to this host. A device in promiscuous mode also shows
-/// frames for others, and a VIP is every node's: two nodes must not serve one packet. A bridge
-/// port's frames for the host carry the bridge's address.
+/// frames for others, there are frames for all, and a VIP is every node's: two nodes must not serve one
+/// packet. Nor does the kernel forward one that is not for this host alone (`ip_forward`). A bridge port's
+/// frames for the host carry the bridge's address.
 #[inline(never)]
 pub(crate) fn is_for_host<const L2: usize>(packet: Skb<L2>) -> bool {
     if L2 != ETHERNET {
         return true;
     }
-    !packet.is_for_others()
+    packet.is_addressed_here()
         || find(packet.ifindex()).is_some_and(|device| {
             device.master != 0 && packet.destination_mac() == Some(device.mac)
         })

@@ -48,6 +48,9 @@ pub(crate) trait Family: 'static {
     fn sum(address: &Self::Address) -> u64;
     /// Sum of the complements of the address's words.
     fn complement_sum(address: &Self::Address) -> u64;
+    /// Whether a packet may come from this address: whether it can be one host's (`ip_route_input_slow`
+    /// in net/ipv4/route.c, RFC 4291). The kernel does not ask so of what goes past its stack.
+    fn is_of_host(address: &Self::Address) -> bool;
     /// The address as the words of `struct bpf_fib_lookup`.
     fn to_words(address: &Self::Address) -> [u32; 4];
     /// Whether the bits of `address` under `mask` are those of `network`.
@@ -129,6 +132,16 @@ impl Family for V4 {
         u64::from(!u32::from_ne_bytes(address.octets))
     }
 
+    /// Not of this network (0), loopback, multicast, or the limited broadcast.
+    #[inline(always)]
+    fn is_of_host(address: &Ipv4) -> bool {
+        let [first, ..] = address.octets;
+        first != 0
+            && first != 127
+            && first & 0xf0 != 224
+            && u32::from_ne_bytes(address.octets) != u32::MAX
+    }
+
     #[inline(always)]
     fn to_words(address: &Ipv4) -> [u32; 4] {
         [u32::from_ne_bytes(address.octets), 0, 0, 0]
@@ -177,6 +190,13 @@ impl Family for V6 {
     fn complement_sum(address: &Ipv6) -> u64 {
         let [a, b, c, d] = Self::to_words(address);
         u64::from(!a) + u64::from(!b) + u64::from(!c) + u64::from(!d)
+    }
+
+    /// Not multicast, unspecified or loopback.
+    #[inline(always)]
+    fn is_of_host(address: &Ipv6) -> bool {
+        let [a, b, c, d] = Self::to_words(address).map(u32::from_be);
+        a >> 24 != 0xff && (a | b | c != 0 || d > 1)
     }
 
     #[inline(always)]

@@ -1,6 +1,7 @@
 //! Bytes that nobody sane sends, at every program: a packet whose checksums held leaves with
 //! checksums that hold, and one that is no service's leaves as it came.
 
+use std::net::IpAddr;
 use std::ops::Range;
 
 use netproxy::model::{Family, Protocol};
@@ -8,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::world::{
-    At as _, Flavour, Fragment, Outcome, POD_PORT, Packet, Shop, World, checksums_hold,
+    At as _, Flavour, Fragment, IcmpError, Outcome, POD_PORT, Packet, Shop, World, checksums_hold,
 };
 
 /// Cases of each property.
@@ -185,6 +186,130 @@ fn random_bytes_come_out_as_they_went_in() {
             Ok(())
         })
         .unwrap();
+}
+
+/// A process of this node has a flow; what was forwarded does not continue it, whatever its source says.
+#[test]
+fn a_forwarded_packet_that_pretends_to_be_of_this_host_is_left_alone() {
+    let mut world = World::new();
+    for flavour in Flavour::ALL {
+        let endpoint = flavour.remote_pod(1).at(POD_PORT);
+        let shop = Shop::new(flavour, 1).elsewhere(endpoint.ip());
+        world.serve(&[&shop]);
+        let request = flavour.first(flavour.node().at(40_000), shop.vip());
+        world
+            .sent("eth0", &request)
+            .redirects_as(&request.clone().to(endpoint));
+        let answer = flavour.answer(shop.vip(), flavour.node().at(40_000));
+        let [message, ..] = IcmpError::messages(request.is_v4()) else {
+            unreachable!("there are some");
+        };
+        let error = IcmpError::new(flavour.node(), shop.vip().ip(), *message, &answer);
+
+        let pretended = world.egress("eth0", &request);
+        let about = world.egress("eth0", &error);
+
+        pretended.passes_untouched().counts_nothing();
+        about.passes_untouched().counts_nothing();
+        world
+            .sent("eth0", &request)
+            .redirects_as(&request.to(endpoint));
+    }
+}
+
+/// Behind more extension headers than are looked at there may be anything, even an ICMP error, which is not
+/// to be answered by another.
+#[test]
+fn a_packet_with_too_many_extension_headers_is_refused_nothing() {
+    const DESTINATION_OPTIONS: u8 = 60;
+    let mut world = World::new();
+    for flavour in Flavour::V6 {
+        let shop = Shop::new(flavour, 1).here(flavour.local_pod(2));
+        world.serve(&[&shop]);
+        let request = flavour.first(flavour.local_pod(1).at(40_000), shop.cluster_ip());
+        let mut bytes = request.carrying(DESTINATION_OPTIONS, b"");
+        for next in [DESTINATION_OPTIONS; 4].into_iter().chain([58]) {
+            // PadN over the rest (RFC 8200, section 4.2).
+            bytes.extend([next, 0, 1, 4, 0, 0, 0, 0]);
+        }
+        // Port unreachable.
+        bytes.extend([1, 4, 0, 0, 0, 0, 0, 0]);
+        let length = u16::try_from(bytes.len() - 54).unwrap();
+        bytes[18..20].copy_from_slice(&length.to_be_bytes());
+
+        let outcome = world.ingress("pod1", bytes);
+
+        outcome.passes_untouched().counts_nothing();
+    }
+}
+
+/// Every node of a segment sees such a frame, and each serves a VIP: the packet would be multiplied.
+#[test]
+fn a_frame_for_many_opens_no_flow() {
+    const FOR_MANY: [[u8; 6]; 2] = [[0xff; 6], [1, 0, 0x5e, 0, 0, 1]];
+    let mut world = World::new();
+    for flavour in Flavour::ALL {
+        let near = Shop::new(flavour, 1).here(flavour.local_pod(1));
+        let far = Shop::new(flavour, 2).elsewhere(flavour.remote_pod(1));
+        world.serve(&[&near, &far]);
+        for shop in [&near, &far] {
+            for mac in FOR_MANY {
+                let request = flavour.first(flavour.outside().at(40_000), shop.vip());
+
+                let outcome = world.ingress("eth0", &request.with_mac(mac));
+
+                outcome.passes_untouched().counts_nothing();
+            }
+        }
+    }
+    assert!(world.flows().is_empty());
+}
+
+/// The stack drops what comes from no host; what goes past it never gets there.
+#[test]
+fn a_source_that_is_no_hosts_opens_no_flow_and_is_told_nothing() {
+    let mut world = World::new();
+    for flavour in Flavour::ALL {
+        let far = Shop::new(flavour, 1).elsewhere(flavour.remote_pod(1));
+        let empty = Shop::new(flavour, 2);
+        world.serve(&[&far, &empty]);
+        let sources: &[&str] = if flavour.family == Family::V4 {
+            &[
+                "0.0.0.0",
+                "0.1.2.3",
+                "127.0.0.1",
+                "224.0.0.1",
+                "239.255.255.250",
+                "255.255.255.255",
+            ]
+        } else {
+            &["::", "::1", "ff02::1"]
+        };
+        for source in sources {
+            let source = source.parse::<IpAddr>().unwrap().at(40_000);
+            for frontend in [far.vip(), empty.vip()] {
+                let outcome = world.ingress("eth0", &flavour.first(source, frontend));
+
+                outcome.passes_untouched().counts_nothing();
+            }
+        }
+        let hosts: &[&str] = if flavour.family == Family::V4 {
+            &[
+                "1.0.0.1",
+                "126.0.0.1",
+                "128.0.0.1",
+                "223.0.0.1",
+                "240.0.0.1",
+            ]
+        } else {
+            &["::2", "2001:db8::1"]
+        };
+        for host in hosts {
+            let host = host.parse::<IpAddr>().unwrap().at(40_000);
+            let outcome = world.ingress("eth0", &flavour.first(host, far.vip()));
+            assert_eq!(outcome.destination().ip(), flavour.remote_pod(1), "{host}");
+        }
+    }
 }
 
 /// Some bytes of a good packet are replaced; its length may be anything.

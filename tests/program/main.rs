@@ -22,6 +22,7 @@ mod expiry;
 mod flow_life;
 mod foreign;
 mod fragments;
+mod fuzz;
 mod headers;
 mod host;
 mod hostile;

@@ -263,5 +263,6 @@ fn an_sctp_packet_in_pieces_is_dropped_where_its_ports_would_change() {
         let outcome = world.ingress("eth0", &request.pieces(BYTES)[0]);
 
         outcome.drops(Counter::SctpFragment);
+        assert_eq!(world.flows(), []);
     }
 }

@@ -53,8 +53,9 @@ pub(crate) struct World {
     _namespace: Namespace,
 }
 
+/// Which way packets go at a hook, seen from the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Direction {
+pub(crate) enum Direction {
     Ingress,
     Egress,
 }
@@ -225,6 +226,13 @@ impl World {
     /// The program at a device's ingress.
     pub(crate) fn ingress_hook(&self, device: &'static str) -> Arc<Hook> {
         Arc::clone(self.hook(device, Direction::Ingress))
+    }
+
+    /// Every program, by its device and direction.
+    pub(crate) fn hooks(&self) -> impl Iterator<Item = (&'static str, Direction, Arc<Hook>)> {
+        self.hooks
+            .iter()
+            .map(|((device, direction), hook)| (*device, *direction, Arc::clone(hook)))
     }
 
     fn hook(&self, device: &'static str, direction: Direction) -> &Arc<Hook> {

@@ -6,6 +6,7 @@ mod demo;
 mod distribution;
 mod ebpf;
 mod emulated;
+mod fuzz;
 mod kernel;
 mod linker;
 mod llvm;
@@ -25,6 +26,7 @@ use clap::{Parser, Subcommand};
 use crate::binaries::Profile;
 use crate::demo::DemoArguments;
 use crate::ebpf::Warnings;
+use crate::fuzz::FuzzArguments;
 use crate::test::{Differential, Tier};
 use crate::workspace::Workspace;
 
@@ -62,6 +64,8 @@ enum Task {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
+    /// Hand random and hostile packets to the programs, and judge what becomes of them
+    Fuzz(FuzzArguments),
     /// Run the tests, all tiers and the demo unless one tier is named
     Test {
         /// The one tier to run
@@ -106,6 +110,7 @@ fn run() -> Result<ExitCode> {
         }
         Task::Demo(arguments) => match demo::run(&workspace, &arguments)? {},
         Task::Emulate { command } => return emulated::run(&workspace, &command),
+        Task::Fuzz(arguments) => match fuzz::run(&workspace, &arguments)? {},
         Task::Test { tier, differential } => {
             return test::run(&workspace, tier, &differential);
         }

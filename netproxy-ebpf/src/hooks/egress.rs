@@ -101,14 +101,13 @@ fn translated<F: Icmp, const L2: usize>(
                 Ok(translate::by_frontend(packet, what, flow))
             }
         }
-        (Some(FlowKind::Host), false) => {
+        (Some(FlowKind::Host), false) if packet.is_from_host() => {
             what.note(flow);
             Ok(translate::and_redirect(packet, what, flow))
         }
-        // Handled where these came in.
+        // Handled where these came in; or somebody pretends to be this host.
         (Some(FlowKind::Edge), false)
-        | (Some(FlowKind::Host), true)
-        | (Some(FlowKind::Whole | FlowKind::Foreign), _)
+        | (Some(FlowKind::Host | FlowKind::Whole | FlowKind::Foreign), _)
         | (None, _) => Ok(Verdict::PASS),
     };
     drops::of_service(flow.service, outcome.into())

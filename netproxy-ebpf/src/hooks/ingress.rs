@@ -37,7 +37,10 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
     };
     let verdict = match known {
         Some(verdict) => verdict,
-        None if !device::is_for_host(packet) => Verdict::PASS,
+        // The stack knows what to do with a source that is no host's.
+        None if !device::is_for_host(packet) || !F::is_of_host(&headers.key.source) => {
+            Verdict::PASS
+        }
         None if !headers.piece.has_header() => open::orphan(&headers, address),
         None => open::at_ingress::<F, L2>(packet, &headers, address),
     };

@@ -2,7 +2,7 @@
 
 use netproxy_common::address::Address as _;
 use netproxy_common::flow::FlowFlags;
-use netproxy_common::protocol::UDP;
+use netproxy_common::protocol::{SCTP, UDP};
 use netproxy_common::{AddressFlags, Counter, Flow, FlowKind, FlowState, Frontend};
 
 use super::{Verdict, translate};
@@ -209,6 +209,10 @@ fn frontend<F: Family>(headers: &Headers<F>, address: AddressFlags) -> Result<Fr
         return Err(unserved(headers, address));
     };
     if headers.opens() {
+        // What goes no further opens nothing, and this cannot go on with other ports.
+        if headers.key.protocol == SCTP && headers.piece.is_fragment() {
+            return Err(Verdict::drop(Counter::SctpFragment));
+        }
         return Ok(frontend);
     }
     if headers.acknowledges() && handover::resets_unknown() {

@@ -89,8 +89,14 @@ impl Parse for V6 {
                 _ => break,
             }
         }
-        // Nobody's service traffic either; what follows would be taken for elsewhere.
-        if transport > MOST_HEADERS {
+        // Nobody's service traffic either; what follows would be taken for elsewhere, or the next extension
+        // for what is carried, and an ICMP error behind it be answered.
+        if transport > MOST_HEADERS
+            || matches!(
+                protocol,
+                HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS
+            )
+        {
             return None;
         }
         let (piece, ports) = Piece::read(packet, &place, transport, end, protocol)?;

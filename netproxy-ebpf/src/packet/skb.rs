@@ -7,8 +7,8 @@ use super::{Bytes, ETHERNET, Packet, SEVERAL_SIZES};
 
 /// EtherTypes as `__sk_buff::protocol` shows them: network byte order in a wider integer.
 pub(crate) const ETH_P_IP: u32 = 0x0800_u16.to_be() as u32;
-/// `PACKET_OTHERHOST` of uapi/linux/if_packet.h.
-const PACKET_OTHERHOST: u32 = 3;
+/// `PACKET_HOST` of uapi/linux/if_packet.h.
+const PACKET_HOST: u32 = 0;
 /// `PACKET_BROADCAST` and `PACKET_MULTICAST`.
 const TO_MANY: [u32; 2] = [1, 2];
 /// As `ETH_P_IP`.
@@ -46,11 +46,11 @@ impl<const L2: usize> Skb<L2> {
         unsafe { (*self.skb).vlan_present != 0 }
     }
 
-    /// Whether its frame is addressed to another host, by the device's own address.
+    /// Whether its frame is addressed to this host and to no other, by the device's own address.
     #[inline(always)]
-    pub(crate) fn is_for_others(self) -> bool {
+    pub(crate) fn is_addressed_here(self) -> bool {
         // SAFETY: as above.
-        unsafe { (*self.skb).pkt_type == PACKET_OTHERHOST }
+        unsafe { (*self.skb).pkt_type == PACKET_HOST }
     }
 
     /// Whether its frame is addressed to more than one host.

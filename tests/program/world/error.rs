@@ -68,6 +68,15 @@ impl IcmpError {
         }
     }
 
+    /// The same about this error.
+    pub(crate) fn about(&self, error: &Self) -> Self {
+        let quoted = error.clone().without_link_layer();
+        Self {
+            quote: quoted.bytes(),
+            ..self.clone()
+        }
+    }
+
     /// It quotes so many bytes at most.
     pub(crate) fn quoting(mut self, bytes: usize) -> Self {
         self.quote.truncate(bytes);

@@ -18,6 +18,12 @@ impl World {
         outlive::<Ipv6>(self.fragment_map("FRAGMENTS_V6"));
     }
 
+    /// Nothing is remembered of any.
+    pub(crate) fn forget_fragments(&self) {
+        forget::<Ipv4>(self.fragment_map("FRAGMENTS_V4"));
+        forget::<Ipv6>(self.fragment_map("FRAGMENTS_V6"));
+    }
+
     fn fragment_map(&self, name: &str) -> Map {
         Map::LruHashMap(MapData::from_pin(self.pins.map(name)).unwrap())
     }
@@ -40,5 +46,16 @@ where
     for (key, mut first) in entries {
         first.deadline_s = 0;
         map.insert(key, first, 0).unwrap();
+    }
+}
+
+fn forget<A: Copy>(map: Map)
+where
+    FragmentKey<A>: aya::Pod,
+{
+    let mut map: HashMap<_, FragmentKey<A>, Fragment> = map.try_into().unwrap();
+    let keys: Vec<_> = map.keys().map(Result::unwrap).collect();
+    for key in keys {
+        map.remove(&key).unwrap();
     }
 }

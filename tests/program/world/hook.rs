@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::{SchedClassifier, loaded_programs};
+use aya::programs::{ProgramError, SchedClassifier, loaded_programs};
 use aya::{TestRun as _, TestRunOptions};
 use netproxy::datapath::{Counters, Pins};
 use netproxy_common::Counter;
@@ -60,6 +60,11 @@ impl Hook {
         self.ifindex
     }
 
+    /// Whether its packets start with an Ethernet header.
+    pub(crate) fn has_link_layer(&self) -> bool {
+        self.has_link_layer
+    }
+
     /// Hands the program a packet.
     #[must_use]
     pub(crate) fn run(&self, packet: impl Into<Vec<u8>>, about: Context) -> Outcome {
@@ -101,30 +106,38 @@ impl Hook {
         }
     }
 
-    /// The program's return code, and the packet as it came out.
     fn run_uncounted(&self, packet: &[u8], about: Context) -> (i32, Vec<u8>) {
+        self.try_run(packet, about).unwrap_or_else(|error| {
+            panic!(
+                "the kernel refuses to run {} bytes ({about:?}): {error:?}",
+                packet.len()
+            )
+        })
+    }
+
+    /// The program's return code, and the packet as it came out. Nothing is counted.
+    ///
+    /// # Errors
+    /// The kernel does not run it: the packet is shorter than the headers that it wants to see.
+    pub(crate) fn try_run(
+        &self,
+        packet: &[u8],
+        about: Context,
+    ) -> Result<(i32, Vec<u8>), ProgramError> {
         let mut context = [0_u32; WORDS];
         context[INGRESS_IFINDEX] = about.came_in_by;
         context[IFINDEX] = self.ifindex;
         context[GSO_SIZE] = about.gso_size;
         let context: Vec<u8> = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let mut output = vec![0; packet.len() + 256];
-        let result = self
-            .program
-            .test_run(TestRunOptions {
-                data_in: Some(packet),
-                data_out: Some(&mut output),
-                ctx_in: Some(&context),
-                ..TestRunOptions::default()
-            })
-            .unwrap_or_else(|error| {
-                panic!(
-                    "the kernel refuses to run {} bytes ({about:?}): {error:?}",
-                    packet.len()
-                )
-            });
+        let result = self.program.test_run(TestRunOptions {
+            data_in: Some(packet),
+            data_out: Some(&mut output),
+            ctx_in: Some(&context),
+            ..TestRunOptions::default()
+        })?;
         output.truncate(result.data_size_out as usize);
-        (result.return_value.cast_signed(), output)
+        Ok((result.return_value.cast_signed(), output))
     }
 
     fn counted_since(&self, before: &BTreeMap<Counter, u64>) -> BTreeMap<Counter, u64> {
