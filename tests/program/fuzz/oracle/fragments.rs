@@ -71,7 +71,8 @@ pub(super) fn note(model: &mut Model, case: &Case<'_>, packet: &Reading, fate: F
         | Fate::Switched
         | Fate::Rerouted
         | Fate::Dropped => model.flows.set_first_piece(datagram, Some(tuple)),
-        _ if !packet.is_plain_fragment() => {}
+        // What is not read as a fragment makes none forgotten.
+        _ if !packet.is_plain_fragment() || packet.lies_about_its_end() => {}
         _ if case.gate.is_ingress
             && !model.is_of_services(packet.destination)
             && !model.is_of_node(packet.destination) => {}
