@@ -5,6 +5,7 @@
 //! being applied are applied together, in one pass. What could not be applied is tried again.
 
 mod flow_table;
+mod measuring;
 mod stale_sockets;
 mod surroundings;
 mod sync;
@@ -26,7 +27,7 @@ use tracing::{info, warn};
 
 use self::flow_table::{FlowCare, SLICE_INTERVAL};
 use self::stale_sockets::Sweeps;
-use crate::datapath::{Claim, Datapath, DatapathError, DatapathOptions, Pins};
+use crate::datapath::{Claim, Counters, Datapath, DatapathError, DatapathOptions, Pins};
 use crate::metrics::{Extent, Metrics};
 use crate::model::{Change, Label, ObjectName};
 use crate::node::{self, DevicePatterns, NodeError, NodeNetwork, PodCgroups};
@@ -98,7 +99,7 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     let checks = HealthChecks::new(&settings.node_port_addresses);
     let started = Timestamp::now();
     let health = HealthPublisher::new(started, checks);
-    let (metrics, page) = Metrics::new(started);
+    let (mut metrics, page) = Metrics::new(started, serve.metrics_objects_max as usize);
     let mut servers = Servers::start(serve, &source, &node_name, &health, page);
     let network = node::watch(&tasks, stop.clone()).await?;
     let cgroup = opt_out_below(&datapath);
@@ -119,7 +120,10 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     let Some(_claim) = claim(&datapath.pins, &stop).await? else {
         return Ok(());
     };
+    metrics.source_ports.set_available(datapath.ports.count());
+    let pins = datapath.pins.clone();
     let datapath = Datapath::open(&datapath, settings.local_pods.clients())?;
+    metrics.datapath.adopt(Counters::open(&pins)?);
     let sweeps = terminator.zip(datapath.stale_sockets());
     let sweeps =
         sweeps.map(|(terminator, stale)| Sweeps::start(&tasks, stop.clone(), stale, terminator));

@@ -19,12 +19,14 @@ mod exhausted_ports;
 mod flow_expiry;
 mod flow_sizes;
 mod flow_table;
+mod flow_tally;
 mod foreign;
 mod frontends;
 mod grace;
 mod handover;
 mod header;
 mod load;
+mod map_fill;
 mod map_size;
 mod mapped;
 mod names;
@@ -46,7 +48,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use netproxy_common::{LocalClients, Source};
+use netproxy_common::{Counter, LocalClients, Source};
 
 pub use self::attach::{AttachMode, FILTER_HANDLE};
 pub use self::claim::Claim;
@@ -54,11 +56,13 @@ pub use self::counters::Counters;
 pub use self::drain::Drain;
 pub use self::entry::{EndpointEntry, ServiceEntry};
 pub use self::error::DatapathError;
-pub use self::exhausted_ports::ExhaustedPorts;
+pub use self::exhausted_ports::Destination;
 pub use self::flow_sizes::{FlowsMax, FlowsMaxError};
-pub use self::flow_table::{FlowEntry, FlowTable, MapFill};
+pub use self::flow_table::{FlowEntry, FlowTable};
+pub use self::flow_tally::{FlowClass, FlowTally};
 pub use self::frontends::FrontendEntry;
 pub use self::load::SourcePorts;
+pub use self::map_fill::MapFill;
 pub use self::map_size::{MapSize, MapSizeError};
 pub use self::pins::{Pins, Removed};
 pub use self::sockets::{CgroupTree, SocketHook, SocketLink, SocketOptions, SocketProgram};
@@ -67,6 +71,7 @@ pub use self::view::View;
 
 use self::addresses::Addresses;
 use self::attach::Devices;
+use self::drops::Drops;
 use self::exhausted_ports::PortsWatch;
 use self::flow_expiry::{Expiry, Slice};
 use self::foreign::ForeignFlow;
@@ -116,8 +121,17 @@ pub struct Applied {
 pub struct Expired {
     /// Halves of flows that were removed.
     pub halves: usize,
-    /// How full the flow table is, at the end of a pass over all of it.
-    pub fills: Option<Vec<MapFill>>,
+    /// What the pass over the flow table has seen, at its end.
+    pub seen: Option<Seen>,
+}
+
+/// What a pass over the flow table has seen, besides the flows that were removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// How full its maps are.
+    pub fills: Vec<MapFill>,
+    /// The flows.
+    pub flows: FlowTally,
 }
 
 /// The datapath of this node.
@@ -131,6 +145,7 @@ pub struct Datapath {
     socket_clients: SocketClients,
     sources: Sources,
     devices: Devices,
+    drops: Drops,
     flows: FlowTable,
     expiry: Expiry,
     ports: PortsWatch,
@@ -160,6 +175,7 @@ impl Datapath {
             socket_clients.set(&BTreeSet::new())?;
         }
         let ports = PortsWatch::adopt(&mut loaded, &options.pins)?;
+        let drops = Drops::adopt(&mut loaded)?;
         let handover = Handover::adopt(&mut loaded)?;
         let devices = Devices::adopt(
             loaded,
@@ -176,6 +192,7 @@ impl Datapath {
             socket_clients,
             sources,
             devices,
+            drops,
             flows,
             expiry: Expiry::default(),
             ports,
@@ -261,6 +278,28 @@ impl Datapath {
     #[must_use]
     pub fn service_name(&self, id: u32) -> Option<&ObjectName> {
         self.services.name_of(id)
+    }
+
+    /// The services that the maps hold, by the ids of their ports.
+    pub fn services_by_id(&self) -> impl Iterator<Item = (u32, &ObjectName)> {
+        self.services.by_id()
+    }
+
+    /// The packets that were dropped, and the sockets that were refused, by the service's id and the
+    /// reason; of the least common ones the kernel may have forgotten the count.
+    pub fn drops(&self) -> Result<BTreeMap<(u32, Counter), u64>, DatapathError> {
+        self.drops.counts()
+    }
+
+    /// How full the maps are of which that is known without walking them; the flow table is in [`Seen`].
+    #[must_use]
+    pub fn fills(&self) -> Vec<MapFill> {
+        let mut fills = self.services.fills().to_vec();
+        fills.extend(self.frontends.fills());
+        fills.extend(self.addresses.fills());
+        fills.push(self.socket_clients.fill());
+        fills.push(self.devices.fill());
+        fills
     }
 
     /// A way to find sockets whose endpoint is gone, where somebody is to end them.
@@ -378,7 +417,7 @@ impl Datapath {
         loop {
             let expired = self.expire_some(Duration::MAX)?;
             halves += expired.halves;
-            if expired.fills.is_some() {
+            if expired.seen.is_some() {
                 return Ok(halves);
             }
         }
@@ -386,27 +425,28 @@ impl Datapath {
 
     /// The endpoints towards which no source port was free since they were last asked for, and how many flows
     /// were refused for that.
-    pub fn exhausted_ports(&mut self) -> Result<Vec<(ExhaustedPorts, u32)>, DatapathError> {
+    pub fn exhausted_ports(&mut self) -> Result<Vec<(Destination, u32)>, DatapathError> {
         self.ports.look()
     }
 
     /// A part of [`Self::expire_flows`], which takes about as much time of a CPU.
     pub fn expire_some(&mut self, budget: Duration) -> Result<Expired, DatapathError> {
         let Slice { expired, finished } = self.expiry.go_on(&self.flows, budget)?;
-        let Some((in_use, fills)) = finished else {
+        let Some((in_use, seen)) = finished else {
             return Ok(Expired {
                 halves: expired,
-                fills: None,
+                seen: None,
             });
         };
-        self.services.forget_ids_but(&in_use.services)?;
+        let free = self.services.forget_ids_but(&in_use.services);
+        self.drops.forget(&free)?;
         if self.addresses.linger() {
             self.addresses.forget_but(&in_use.frontends)?;
         }
         self.services.forget_sources()?;
         Ok(Expired {
             halves: expired,
-            fills: Some(fills),
+            seen: Some(seen),
         })
     }
 }

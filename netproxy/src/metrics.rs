@@ -5,7 +5,10 @@
 //! Whoever asks is answered from that: no scrape walks a map, or waits for the agent's task.
 
 mod answers;
+mod datapath;
 mod process;
+mod services;
+mod source_ports;
 mod syncs;
 mod text;
 mod without_local;
@@ -18,6 +21,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 pub(crate) use self::answers::{AnswerCounts, HealthPath};
+pub use self::datapath::DatapathMetrics;
+pub use self::services::ServiceMetrics;
+pub use self::source_ports::SourcePortMetrics;
 pub use self::syncs::{Extent, Syncs};
 pub use self::without_local::WithoutLocal;
 
@@ -56,12 +62,22 @@ pub struct Metrics {
     pub syncs: Syncs,
     /// Ports that a policy leaves without an endpoint.
     pub without_local: WithoutLocal,
+    /// What the programs count, and how full their maps are.
+    pub datapath: DatapathMetrics,
+    /// Flows and drops by service.
+    pub services: ServiceMetrics,
+    /// Source ports by endpoint.
+    pub source_ports: SourcePortMetrics,
 }
 
+/// Who stands for all that have no series of their own.
+const OTHER: &str = "other";
+
 impl Metrics {
-    /// Of an agent that starts `now`, and the page that tells of it.
+    /// Of an agent that starts `now`, and the page that tells of it. No more than `limit` services,
+    /// endpoints and devices each have series of their own.
     #[must_use]
-    pub fn new(now: Timestamp) -> (Self, MetricsPage) {
+    pub fn new(now: Timestamp, limit: usize) -> (Self, MetricsPage) {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(ProcessMetrics::new(now)));
         // Not `kubernetes_build_info`: alerts on components of a cluster whose versions differ
@@ -72,6 +88,9 @@ impl Metrics {
         let metrics = Self {
             syncs: Syncs::new(&mut registry, now),
             without_local: WithoutLocal::new(&mut registry),
+            datapath: DatapathMetrics::new(&mut registry),
+            services: ServiceMetrics::new(&mut registry, limit),
+            source_ports: SourcePortMetrics::new(&mut registry, limit),
         };
         (metrics, MetricsPage { registry, answers })
     }

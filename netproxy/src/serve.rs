@@ -166,6 +166,7 @@ async fn run(
         metrics_bind_address,
         bind_address_hard_fail: is_fatal,
         sync_period,
+        metrics_objects_max: _,
     } = settings;
     let limit = sync_period.saturating_mul(UNHEALTHY_AFTER);
     let node_ports = NodePortServers::new(node_name, health.clone(), checks, limit, events.clone());

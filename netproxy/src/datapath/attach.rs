@@ -19,7 +19,7 @@ use tracing::{debug, info};
 use super::load::{Loaded, Programs, is_kernel};
 use super::sockets::{self, SocketOptions};
 use super::stale_sockets::StaleSockets;
-use super::{DatapathError, Pins, batch};
+use super::{DatapathError, MapFill, Pins, batch};
 use crate::causes::with_causes;
 use crate::node::Attachment;
 
@@ -132,6 +132,11 @@ impl Devices {
     /// A way to find sockets whose endpoint is gone, where somebody is to end them.
     pub(super) const fn stale_sockets(&self) -> Option<&StaleSockets> {
         self.stale_sockets.as_ref()
+    }
+
+    /// How full the map of devices is.
+    pub(super) fn fill(&self) -> MapFill {
+        MapFill::of("DEVICES", &self.map, self.attached.len())
     }
 
     /// Attaches to these devices, lets go of all others.

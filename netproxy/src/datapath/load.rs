@@ -62,7 +62,9 @@ impl SourcePorts {
         }
     }
 
-    fn count(self) -> u32 {
+    /// How many there are.
+    #[must_use]
+    pub fn count(self) -> u32 {
         u32::from(self.low.1) + u32::from(self.high.1)
     }
 

@@ -1,13 +1,18 @@
 //! Tests of what stands on the page.
 
+mod services;
+mod source_ports;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use netproxy_common::service::SEGMENTS;
-use netproxy_common::{Verdict, Window};
+use netproxy_common::{FlowKind, FlowState, Verdict, Window};
+use rustc_hash::FxHashMap;
 
 use super::{Extent, Metrics, MetricsPage};
+use crate::datapath::{FlowClass, MapFill};
 use crate::model::{Family, ObjectName, Protocol};
 use crate::plan::{PortKey, WantedPort, WantedRange};
 use crate::store::Arrivals;
@@ -53,7 +58,7 @@ fn slice_change(triggered: &[Timestamp]) -> Arrivals {
 
 #[test]
 fn the_page_is_of_the_text_format_and_not_of_openmetrics() {
-    let (metrics, page) = Metrics::new(start());
+    let (metrics, page) = Metrics::new(start(), 2);
     metrics.syncs.failed();
 
     let text = page.text().unwrap();
@@ -80,7 +85,7 @@ fn the_page_is_of_the_text_format_and_not_of_openmetrics() {
 
 #[test]
 fn every_metric_says_what_it_means_and_once() {
-    let (_, page) = Metrics::new(start());
+    let (_, page) = Metrics::new(start(), 2);
 
     let text = page.text().unwrap();
 
@@ -96,7 +101,7 @@ fn every_metric_says_what_it_means_and_once() {
 
 #[test]
 fn the_process_tells_what_it_takes() {
-    let (_, page) = Metrics::new(start());
+    let (_, page) = Metrics::new(start(), 2);
 
     assert!(value(&page, "process_resident_memory_bytes") > 1024.0 * 1024.0);
     assert!(value(&page, "process_open_fds") >= 3.0);
@@ -108,7 +113,7 @@ fn the_process_tells_what_it_takes() {
 
 #[test]
 fn a_pass_counts_for_the_families_that_it_concerns() {
-    let (mut metrics, page) = Metrics::new(start());
+    let (mut metrics, page) = Metrics::new(start(), 2);
     let (v4, both) = ([Family::V4].into(), Family::BOTH.into());
     let took = Duration::from_millis(3);
 
@@ -145,7 +150,7 @@ fn a_pass_counts_for_the_families_that_it_concerns() {
 
 #[test]
 fn latency_is_from_the_trigger_until_the_pass_that_brings_it_into_force() {
-    let (mut metrics, page) = Metrics::new(start());
+    let (mut metrics, page) = Metrics::new(start(), 2);
     let v4 = [Family::V4].into();
     let at = |seconds| start() + Duration::from_secs(seconds);
     let latency = |part: &str| {
@@ -203,7 +208,7 @@ fn port(verdict: Verdict) -> WantedPort {
 
 #[test]
 fn ports_whose_endpoints_are_all_elsewhere_are_counted_until_they_are_not() {
-    let (mut metrics, page) = Metrics::new(start());
+    let (mut metrics, page) = Metrics::new(start(), 2);
     let counts = || {
         let name = "kubeproxy_sync_proxy_rules_no_local_endpoints_total";
         ["internal", "external"].map(|policy| {
@@ -228,4 +233,31 @@ fn ports_whose_endpoints_are_all_elsewhere_are_counted_until_they_are_not() {
 
     set(Vec::new());
     assert_eq!(counts(), ["0", "0"]);
+}
+
+#[test]
+fn maps_and_flows_are_told_by_what_tells_them_apart() {
+    let (mut metrics, page) = Metrics::new(start(), 2);
+    let class = FlowClass {
+        family: Family::V6,
+        is_assured: true,
+        kind: FlowKind::Whole,
+        state: FlowState::Established,
+    };
+    metrics.datapath.fills(&[MapFill {
+        map: "FLOWS_V6",
+        entries: 14,
+        capacity: 100,
+    }]);
+    metrics.datapath.flows(&[(class, 7)].into_iter().collect());
+
+    let flows = "netproxy_flows{ip_family=\"IPv6\",tier=\"assured\",kind=\"whole\",\
+                 state=\"established\"}";
+    assert_eq!(shown(&page, flows), "7");
+    let of = |what: &str| shown(&page, &format!("netproxy_map_{what}{{map=\"FLOWS_V6\"}}"));
+    assert_eq!([of("entries"), of("capacity")], ["14", "100"]);
+
+    // Gone, but not forgotten: a series that vanishes is not zero.
+    metrics.datapath.flows(&FxHashMap::default());
+    assert_eq!(shown(&page, flows), "0");
 }

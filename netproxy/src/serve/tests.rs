@@ -52,7 +52,7 @@ fn publisher(now: Timestamp) -> HealthPublisher {
 
 /// The metrics of an agent that has just started.
 fn page() -> Arc<MetricsPage> {
-    Arc::new(Metrics::new(start().timestamp).1)
+    Arc::new(Metrics::new(start().timestamp, 2).1)
 }
 
 /// A Node that stays.

@@ -14,7 +14,7 @@ use crate::serve::publisher::HealthPublisher;
 
 fn get(path: &str, publisher: &HealthPublisher, now: Moment) -> Answer {
     let request = Request::get(path).body(()).unwrap();
-    let (_, page) = Metrics::new(now.timestamp);
+    let (_, page) = Metrics::new(now.timestamp, 2);
     let counts = page.answers();
     answers::health(&request, &publisher.health().borrow(), LIMIT, now, counts)
 }
@@ -315,7 +315,7 @@ async fn a_service_without_local_endpoints_or_a_healthy_proxy_is_unavailable() {
 
 #[tokio::test]
 async fn the_metrics_address_tells_that_it_is_there_and_the_mode() {
-    let (_, page) = Metrics::new(start().timestamp);
+    let (_, page) = Metrics::new(start().timestamp, 2);
     let get = |path: &str| answers::metrics(&Request::get(path).body(()).unwrap(), &page);
 
     for (path, status, body) in [
@@ -338,7 +338,7 @@ async fn the_metrics_address_tells_that_it_is_there_and_the_mode() {
 async fn metrics_are_plain_text_and_count_what_was_answered() {
     let now = start();
     let publisher = publisher(now.timestamp);
-    let (_, page) = Metrics::new(now.timestamp);
+    let (_, page) = Metrics::new(now.timestamp, 2);
     let ask = |path: &str, health: &Health| {
         let request = Request::get(path).body(()).unwrap();
         answers::health(&request, health, LIMIT, now, page.answers());
