@@ -32,6 +32,7 @@ mod mapped;
 mod names;
 mod networks;
 mod pins;
+mod program_load;
 mod ranges;
 mod service_ids;
 mod services;
@@ -50,7 +51,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use netproxy_common::{Counter, LocalClients, Source};
 
-pub use self::attach::{AttachMode, FILTER_HANDLE};
+pub use self::attach::{AttachMode, DeviceState, FILTER_HANDLE};
 pub use self::claim::Claim;
 pub use self::counters::Counters;
 pub use self::drain::Drain;
@@ -65,6 +66,7 @@ pub use self::load::SourcePorts;
 pub use self::map_fill::MapFill;
 pub use self::map_size::{MapSize, MapSizeError};
 pub use self::pins::{Pins, Removed};
+pub use self::program_load::ProgramLoad;
 pub use self::sockets::{CgroupTree, SocketHook, SocketLink, SocketOptions, SocketProgram};
 pub use self::stale_sockets::{StaleSockets, endpoint_of};
 pub use self::view::View;
@@ -344,6 +346,24 @@ impl Datapath {
     /// The first device that could not be attached, after all others have been.
     pub fn set_devices(&mut self, wanted: &[Attachment]) -> Result<(), DatapathError> {
         self.devices.set(wanted)
+    }
+
+    /// The devices that are to be attached, and whether they are.
+    #[must_use]
+    pub fn device_states(&self) -> Vec<DeviceState> {
+        self.devices.states()
+    }
+
+    /// By what programs are attached to devices: `tcx` or `clsact`.
+    #[must_use]
+    pub const fn attach_means(&self) -> &'static str {
+        self.devices.means()
+    }
+
+    /// What it took to load the programs that this process has loaded.
+    #[must_use]
+    pub fn program_loads(&self) -> &[ProgramLoad] {
+        self.devices.loads()
     }
 
     /// Whether no frontend is in force.

@@ -5,6 +5,7 @@
 //! Whoever asks is answered from that: no scrape walks a map, or waits for the agent's task.
 
 mod answers;
+mod attachments;
 mod datapath;
 mod process;
 mod services;
@@ -21,6 +22,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 pub(crate) use self::answers::{AnswerCounts, HealthPath};
+pub use self::attachments::AttachMetrics;
 pub use self::datapath::DatapathMetrics;
 pub use self::services::ServiceMetrics;
 pub use self::source_ports::SourcePortMetrics;
@@ -68,6 +70,8 @@ pub struct Metrics {
     pub services: ServiceMetrics,
     /// Source ports by endpoint.
     pub source_ports: SourcePortMetrics,
+    /// Devices and programs.
+    pub attachments: AttachMetrics,
 }
 
 /// Who stands for all that have no series of their own.
@@ -91,6 +95,7 @@ impl Metrics {
             datapath: DatapathMetrics::new(&mut registry),
             services: ServiceMetrics::new(&mut registry, limit),
             source_ports: SourcePortMetrics::new(&mut registry, limit),
+            attachments: AttachMetrics::new(&mut registry, limit),
         };
         (metrics, MetricsPage { registry, answers })
     }

@@ -1,5 +1,6 @@
 //! Tests of what stands on the page.
 
+mod attachments;
 mod services;
 mod source_ports;
 
