@@ -71,13 +71,13 @@ impl Syncs {
             full_durations: register(
                 registry,
                 "kubeproxy_sync_full_proxy_rules_duration_seconds",
-                "The same, of passes over all services: at the start, and each minute",
+                "How long those over all services took: at the start, and each minute",
                 Labelled::new_with_constructor(durations),
             ),
             partial_durations: register(
                 registry,
                 "kubeproxy_sync_partial_proxy_rules_duration_seconds",
-                "The same, of passes over services that changed or were refused before",
+                "How long those took that were over services that changed or were refused before",
                 Labelled::new_with_constructor(durations),
             ),
             latencies: register(
@@ -96,7 +96,7 @@ impl Syncs {
             last_queued: register(
                 registry,
                 "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds",
-                "When a pass was last asked for, in seconds since 1970",
+                "When a pass was last begun, in seconds since 1970",
                 Labelled::default(),
             ),
             failures: register(

@@ -1,6 +1,7 @@
 //! Tests of what stands on the page.
 
 mod attachments;
+mod everything;
 mod services;
 mod source_ports;
 
@@ -98,6 +99,35 @@ fn every_metric_says_what_it_means_and_once() {
     let (meanings, types) = (of("# HELP "), of("# TYPE "));
     assert_eq!(meanings, types);
     assert_eq!(types.iter().collect::<BTreeSet<_>>().len(), types.len());
+}
+
+/// The metrics of the table in docs/operations.md, with their types.
+fn documented() -> BTreeSet<(String, String)> {
+    let text = include_str!("../../../docs/operations.md");
+    let rows = text.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        Some((cells.next()?.strip_suffix('`')?, cells.next()?))
+    });
+    rows.map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_documentation_tells_of_every_metric_and_its_type() {
+    let (mut metrics, page) = Metrics::new(start(), 2);
+    // What has no series yet is not on the page.
+    everything::note(&mut metrics, &page);
+
+    let text = page.text().unwrap();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let types = lines.filter_map(|line| line.split_once(' '));
+    let mut found: BTreeSet<_> = types
+        .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+        .collect();
+    // These are read from the kernel.
+    found.insert(("netproxy_events_total".to_owned(), "counter".to_owned()));
+
+    assert_eq!(found, documented());
 }
 
 #[test]
