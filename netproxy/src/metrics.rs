@@ -8,6 +8,7 @@ mod answers;
 mod attachments;
 mod datapath;
 mod process;
+mod requests;
 mod services;
 mod source_ports;
 mod syncs;
@@ -24,6 +25,7 @@ use prometheus_client::registry::{Metric, Registry};
 pub(crate) use self::answers::{AnswerCounts, HealthPath};
 pub use self::attachments::AttachMetrics;
 pub use self::datapath::DatapathMetrics;
+pub(crate) use self::requests::note_request;
 pub use self::services::ServiceMetrics;
 pub use self::source_ports::SourcePortMetrics;
 pub use self::syncs::{Extent, Syncs};
@@ -89,6 +91,7 @@ impl Metrics {
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("netproxy_build", "The running netproxy", build);
         let answers = AnswerCounts::new(&mut registry);
+        requests::put_on(&mut registry);
         let metrics = Self {
             syncs: Syncs::new(&mut registry, now),
             without_local: WithoutLocal::new(&mut registry),

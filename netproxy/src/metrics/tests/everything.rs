@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use netproxy_common::{Counter, DeviceKind, FlowKind, FlowState};
 
 use super::{slice_change, start, web};
 use crate::datapath::{Destination, DeviceState, FlowClass, MapFill, ProgramLoad};
-use crate::metrics::{Extent, HealthPath, Metrics, MetricsPage};
+use crate::metrics::{Extent, HealthPath, Metrics, MetricsPage, note_request};
 use crate::model::{Family, Protocol};
 
 /// Gives each metric at least one series.
@@ -15,6 +15,8 @@ pub(super) fn note(metrics: &mut Metrics, page: &MetricsPage) {
     for path in [HealthPath::Healthz, HealthPath::Livez] {
         page.answers().count(path, StatusCode::OK);
     }
+    let uri = "https://api.test:6443/api/v1/nodes".parse().unwrap();
+    note_request(&Method::GET, &uri, None, Duration::from_millis(7));
     let (families, took) = (Family::BOTH.into(), Duration::from_millis(1));
     let syncs = &mut metrics.syncs;
     syncs.begun(&families, start());
