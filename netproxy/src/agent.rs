@@ -5,6 +5,7 @@
 //! being applied are applied together, in one pass. What could not be applied is tried again.
 
 mod flow_table;
+mod measuring;
 mod stale_sockets;
 mod surroundings;
 mod sync;
@@ -26,7 +27,8 @@ use tracing::{info, warn};
 
 use self::flow_table::{FlowCare, SLICE_INTERVAL};
 use self::stale_sockets::Sweeps;
-use crate::datapath::{Claim, Datapath, DatapathError, DatapathOptions, Pins};
+use crate::datapath::{Claim, Counters, Datapath, DatapathError, DatapathOptions, Pins};
+use crate::metrics::{Extent, Metrics};
 use crate::model::{Change, Label, ObjectName};
 use crate::node::{self, DevicePatterns, NodeError, NodeNetwork, PodCgroups};
 use crate::serve::{HealthChecks, HealthPublisher, ServeError, Servers};
@@ -95,8 +97,10 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     let stop = stop.child_token();
     let _guard = stop.clone().drop_guard();
     let checks = HealthChecks::new(&settings.node_port_addresses);
-    let health = HealthPublisher::new(Timestamp::now(), checks);
-    let mut servers = Servers::start(serve, &source, &node_name, &health);
+    let started = Timestamp::now();
+    let health = HealthPublisher::new(started, checks);
+    let (mut metrics, page) = Metrics::new(started, serve.metrics_objects_max as usize);
+    let mut servers = Servers::start(serve, &source, &node_name, &health, page);
     let network = node::watch(&tasks, stop.clone()).await?;
     let cgroup = opt_out_below(&datapath);
     let interest = Interest {
@@ -116,7 +120,10 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     let Some(_claim) = claim(&datapath.pins, &stop).await? else {
         return Ok(());
     };
+    metrics.source_ports.set_available(datapath.ports.count());
+    let pins = datapath.pins.clone();
     let datapath = Datapath::open(&datapath, settings.local_pods.clients())?;
+    metrics.datapath.adopt(Counters::open(&pins)?);
     let sweeps = terminator.zip(datapath.stale_sockets());
     let sweeps =
         sweeps.map(|(terminator, stale)| Sweeps::start(&tasks, stop.clone(), stale, terminator));
@@ -129,6 +136,7 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         cgroups,
         node_ports: None,
         health,
+        metrics,
         has_started: false,
         takes_over: false,
         is_alone: false,
@@ -212,6 +220,7 @@ struct Agent {
     /// The addresses that NodePorts were last made to answer on.
     node_ports: Option<BTreeSet<IpAddr>>,
     health: HealthPublisher,
+    metrics: Metrics,
     /// Whether everything has been applied once.
     has_started: bool,
     /// Whether frontends are coming into force that another proxy may serve.
@@ -254,6 +263,7 @@ impl Agent {
                     has_source = count > 0;
                     let node = self.store.node().cloned();
                     received.drain(..).for_each(|change| self.store.apply(change));
+                    self.metrics.syncs.arrived(self.store.take_arrivals());
                     if self.store.is_complete() {
                         self.health.node(self.store.node());
                         if !self.has_started || self.store.node() != node.as_ref() {
@@ -280,7 +290,7 @@ impl Agent {
                 _ = expiry.tick() => self.look_after_flows(),
                 _ = comparison.tick() => self.compare(),
                 () = due(retry_at) => {
-                    self.apply(BTreeSet::new());
+                    self.apply(BTreeSet::new(), Extent::Partial);
                 }
             }
             retry_at = self.next_retry(retry_at);

@@ -19,17 +19,20 @@ mod exhausted_ports;
 mod flow_expiry;
 mod flow_sizes;
 mod flow_table;
+mod flow_tally;
 mod foreign;
 mod frontends;
 mod grace;
 mod handover;
 mod header;
 mod load;
+mod map_fill;
 mod map_size;
 mod mapped;
 mod names;
 mod networks;
 mod pins;
+mod program_load;
 mod ranges;
 mod service_ids;
 mod services;
@@ -46,27 +49,31 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use netproxy_common::{LocalClients, Source};
+use netproxy_common::{Counter, LocalClients, Source};
 
-pub use self::attach::{AttachMode, FILTER_HANDLE};
+pub use self::attach::{AttachMode, DeviceState, FILTER_HANDLE};
 pub use self::claim::Claim;
 pub use self::counters::Counters;
 pub use self::drain::Drain;
 pub use self::entry::{EndpointEntry, ServiceEntry};
 pub use self::error::DatapathError;
-pub use self::exhausted_ports::ExhaustedPorts;
+pub use self::exhausted_ports::Destination;
 pub use self::flow_sizes::{FlowsMax, FlowsMaxError};
-pub use self::flow_table::{FlowEntry, FlowTable, MapFill};
+pub use self::flow_table::{FlowEntry, FlowTable};
+pub use self::flow_tally::{FlowClass, FlowTally};
 pub use self::frontends::FrontendEntry;
 pub use self::load::SourcePorts;
+pub use self::map_fill::MapFill;
 pub use self::map_size::{MapSize, MapSizeError};
 pub use self::pins::{Pins, Removed};
+pub use self::program_load::ProgramLoad;
 pub use self::sockets::{CgroupTree, SocketHook, SocketLink, SocketOptions, SocketProgram};
 pub use self::stale_sockets::{StaleSockets, endpoint_of};
 pub use self::view::View;
 
 use self::addresses::Addresses;
 use self::attach::Devices;
+use self::drops::Drops;
 use self::exhausted_ports::PortsWatch;
 use self::flow_expiry::{Expiry, Slice};
 use self::foreign::ForeignFlow;
@@ -116,8 +123,17 @@ pub struct Applied {
 pub struct Expired {
     /// Halves of flows that were removed.
     pub halves: usize,
-    /// How full the flow table is, at the end of a pass over all of it.
-    pub fills: Option<Vec<MapFill>>,
+    /// What the pass over the flow table has seen, at its end.
+    pub seen: Option<Seen>,
+}
+
+/// What a pass over the flow table has seen, besides the flows that were removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// How full its maps are.
+    pub fills: Vec<MapFill>,
+    /// The flows.
+    pub flows: FlowTally,
 }
 
 /// The datapath of this node.
@@ -131,6 +147,7 @@ pub struct Datapath {
     socket_clients: SocketClients,
     sources: Sources,
     devices: Devices,
+    drops: Drops,
     flows: FlowTable,
     expiry: Expiry,
     ports: PortsWatch,
@@ -160,6 +177,7 @@ impl Datapath {
             socket_clients.set(&BTreeSet::new())?;
         }
         let ports = PortsWatch::adopt(&mut loaded, &options.pins)?;
+        let drops = Drops::adopt(&mut loaded)?;
         let handover = Handover::adopt(&mut loaded)?;
         let devices = Devices::adopt(
             loaded,
@@ -176,6 +194,7 @@ impl Datapath {
             socket_clients,
             sources,
             devices,
+            drops,
             flows,
             expiry: Expiry::default(),
             ports,
@@ -263,6 +282,28 @@ impl Datapath {
         self.services.name_of(id)
     }
 
+    /// The services that the maps hold, by the ids of their ports.
+    pub fn services_by_id(&self) -> impl Iterator<Item = (u32, &ObjectName)> {
+        self.services.by_id()
+    }
+
+    /// The packets that were dropped, and the sockets that were refused, by the service's id and the
+    /// reason; of the least common ones the kernel may have forgotten the count.
+    pub fn drops(&self) -> Result<BTreeMap<(u32, Counter), u64>, DatapathError> {
+        self.drops.counts()
+    }
+
+    /// How full the maps are of which that is known without walking them; the flow table is in [`Seen`].
+    #[must_use]
+    pub fn fills(&self) -> Vec<MapFill> {
+        let mut fills = self.services.fills().to_vec();
+        fills.extend(self.frontends.fills());
+        fills.extend(self.addresses.fills());
+        fills.push(self.socket_clients.fill());
+        fills.push(self.devices.fill());
+        fills
+    }
+
     /// A way to find sockets whose endpoint is gone, where somebody is to end them.
     #[must_use]
     pub fn stale_sockets(&self) -> Option<StaleSockets> {
@@ -305,6 +346,24 @@ impl Datapath {
     /// The first device that could not be attached, after all others have been.
     pub fn set_devices(&mut self, wanted: &[Attachment]) -> Result<(), DatapathError> {
         self.devices.set(wanted)
+    }
+
+    /// The devices that are to be attached, and whether they are.
+    #[must_use]
+    pub fn device_states(&self) -> Vec<DeviceState> {
+        self.devices.states()
+    }
+
+    /// By what programs are attached to devices: `tcx` or `clsact`.
+    #[must_use]
+    pub const fn attach_means(&self) -> &'static str {
+        self.devices.means()
+    }
+
+    /// What it took to load the programs that this process has loaded.
+    #[must_use]
+    pub fn program_loads(&self) -> &[ProgramLoad] {
+        self.devices.loads()
     }
 
     /// Whether no frontend is in force.
@@ -378,7 +437,7 @@ impl Datapath {
         loop {
             let expired = self.expire_some(Duration::MAX)?;
             halves += expired.halves;
-            if expired.fills.is_some() {
+            if expired.seen.is_some() {
                 return Ok(halves);
             }
         }
@@ -386,27 +445,28 @@ impl Datapath {
 
     /// The endpoints towards which no source port was free since they were last asked for, and how many flows
     /// were refused for that.
-    pub fn exhausted_ports(&mut self) -> Result<Vec<(ExhaustedPorts, u32)>, DatapathError> {
+    pub fn exhausted_ports(&mut self) -> Result<Vec<(Destination, u32)>, DatapathError> {
         self.ports.look()
     }
 
     /// A part of [`Self::expire_flows`], which takes about as much time of a CPU.
     pub fn expire_some(&mut self, budget: Duration) -> Result<Expired, DatapathError> {
         let Slice { expired, finished } = self.expiry.go_on(&self.flows, budget)?;
-        let Some((in_use, fills)) = finished else {
+        let Some((in_use, seen)) = finished else {
             return Ok(Expired {
                 halves: expired,
-                fills: None,
+                seen: None,
             });
         };
-        self.services.forget_ids_but(&in_use.services)?;
+        let free = self.services.forget_ids_but(&in_use.services);
+        self.drops.forget(&free)?;
         if self.addresses.linger() {
             self.addresses.forget_but(&in_use.frontends)?;
         }
         self.services.forget_sources()?;
         Ok(Expired {
             halves: expired,
-            fills: Some(fills),
+            seen: Some(seen),
         })
     }
 }

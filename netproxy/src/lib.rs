@@ -1,7 +1,7 @@
 //! netproxy's user space.
 //!
 //! Data flows one way: `source` (watch, manifests) -> `model` (our own small types) -> `plan`
-//! (pure: the wanted state) -> `datapath` (maps and programs); `serve` tells others how that goes.
+//! (pure: the wanted state) -> `datapath` (maps and programs); `serve` tells others how that goes, `metrics` in numbers.
 //! What the operator may choose is read by `config` and held by `settings`.
 
 pub mod agent;
@@ -9,6 +9,7 @@ mod causes;
 pub mod check;
 pub mod config;
 pub mod datapath;
+pub mod metrics;
 pub mod model;
 pub mod netfilter;
 pub mod node;

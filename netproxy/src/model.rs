@@ -19,4 +19,5 @@ pub use name::{Family, Label, ObjectName, Protocol};
 pub use node::Node;
 pub use pod::{Namespace, Pod, SocketWish};
 pub use pod_uid::PodUid;
+pub(crate) use service::families_of;
 pub use service::{Service, ServicePort, TrafficPolicy};

@@ -18,6 +18,7 @@ mod tests;
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::http::Request;
@@ -36,6 +37,7 @@ use self::answers::Moment;
 use self::complaints::Complaints;
 use self::http::{Answer, listen_widely, serve};
 use self::node_ports::NodePortServers;
+use crate::metrics::MetricsPage;
 use crate::model::Label;
 use crate::settings::ServeSettings;
 use crate::source::{Event, Events, Regarding, Source};
@@ -94,7 +96,7 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Starts to answer with what `publisher` publishes, and tells users of the source that the
+    /// Starts to answer with what `publisher` publishes and what stands on `page`, and tells users of the source that the
     /// agent starts.
     #[must_use]
     pub fn start(
@@ -102,12 +104,20 @@ impl Servers {
         source: &Source,
         node_name: &Label,
         publisher: &HealthPublisher,
+        page: MetricsPage,
     ) -> Self {
         let (events, told) = Events::channel();
         let scribe = source.clone().record(node_name.clone(), told);
         events.tell(starting_event());
         let (health, checks) = (publisher.health(), publisher.checks());
-        let servers = run(settings, node_name.clone(), health, checks, events);
+        let servers = run(
+            settings,
+            node_name.clone(),
+            health,
+            checks,
+            events,
+            Arc::new(page),
+        );
         Self {
             servers: AbortOnDropHandle::new(tokio::spawn(servers)),
             scribe: AbortOnDropHandle::new(tokio::spawn(scribe)),
@@ -149,21 +159,25 @@ async fn run(
     health: watch::Receiver<Health>,
     checks: watch::Receiver<HealthChecks>,
     events: Events,
+    page: Arc<MetricsPage>,
 ) -> Result<(), ServeError> {
     let ServeSettings {
         healthz_bind_address,
         metrics_bind_address,
         bind_address_hard_fail: is_fatal,
         sync_period,
+        metrics_objects_max: _,
     } = settings;
     let limit = sync_period.saturating_mul(UNHEALTHY_AFTER);
     let node_ports = NodePortServers::new(node_name, health.clone(), checks, limit, events.clone());
+    let counts = page.answers().clone();
     let tell_health = move |request: &Request<Incoming>| {
-        answers::health(request, &health.borrow(), limit, Moment::now())
+        answers::health(request, &health.borrow(), limit, Moment::now(), &counts)
     };
+    let tell_metrics = move |request: &Request<Incoming>| answers::metrics(request, &page);
     tokio::select! {
         error = stand(HEALTH, healthz_bind_address, is_fatal, &events, tell_health) => Err(error),
-        error = stand(METRICS, metrics_bind_address, is_fatal, &events, answers::metrics) => {
+        error = stand(METRICS, metrics_bind_address, is_fatal, &events, tell_metrics) => {
             Err(error)
         }
         () = node_ports.run() => Ok(()),

@@ -5,6 +5,7 @@
 //! nothing dirty. Slices of services that do not exist (yet) are kept, as the two arrive
 //! independently.
 
+mod arrivals;
 mod clients;
 mod group;
 mod last_known;
@@ -18,6 +19,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
+
+pub use self::arrivals::Arrivals;
 
 use self::clients::Clients;
 use self::group::Group;
@@ -41,6 +44,7 @@ pub struct Store {
     /// Configured addresses that take the place of the Node's.
     node_ips: Vec<IpAddr>,
     dirty: BTreeSet<ObjectName>,
+    arrivals: Arrivals,
     is_complete: bool,
 }
 
@@ -65,6 +69,7 @@ impl Store {
             service_cidrs: BTreeMap::new(),
             clients: Clients::default(),
             dirty: BTreeSet::new(),
+            arrivals: Arrivals::default(),
             is_complete: false,
         }
     }
@@ -107,6 +112,11 @@ impl Store {
     /// are among them.
     pub fn take_dirty(&mut self) -> Vec<ObjectName> {
         mem::take(&mut self.dirty).into_iter().collect()
+    }
+
+    /// The changes of Services and `EndpointSlices` since the last call.
+    pub fn take_arrivals(&mut self) -> Arrivals {
+        mem::take(&mut self.arrivals)
     }
 
     /// The wanted state of the service's ports; empty if there is no such service.
@@ -190,6 +200,7 @@ impl Store {
         self.drop_if_empty(&name);
         if is_changed {
             self.watch_over(&name);
+            self.arrivals.services.insert(name.clone());
             self.dirty.insert(name);
         }
     }
@@ -202,6 +213,10 @@ impl Store {
             (Some(_), None) | (None, Some(_)) => true,
         };
         let mut touched: Vec<_> = old.into_iter().map(|old| old.service).collect();
+        let owner = slice.as_ref().map(|new| &new.service).or(touched.last());
+        if let Some(owner) = owner.filter(|_| is_changed) {
+            self.arrivals.note_slice(owner, slice.as_deref());
+        }
         if let Some(slice) = slice {
             touched.push(slice.service.clone());
             self.insert_slice(name, slice);

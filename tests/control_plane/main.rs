@@ -6,6 +6,7 @@ mod cluster;
 mod components;
 mod events;
 mod hand_over;
+mod metrics;
 mod opt_out;
 mod outages;
 mod services;

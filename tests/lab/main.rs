@@ -20,6 +20,7 @@ mod local_pods;
 mod manifests;
 mod masquerade;
 mod matrix;
+mod metrics;
 mod netfilter;
 mod node_port;
 mod node_port_addresses;

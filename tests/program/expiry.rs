@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use netproxy::datapath::Seen;
 use netproxy::model::Protocol;
 
 use crate::world::{At as _, Flavour, POD_PORT, Shop, World};
@@ -36,7 +37,7 @@ fn walk(world: &mut World) -> (usize, usize) {
         assert!(slice.elapsed() < LONGEST_SLICE, "{:?}", slice.elapsed());
         slices += 1;
         removed += expired.halves;
-        if let Some(fills) = expired.fills {
+        if let Some(Seen { fills, .. }) = expired.seen {
             println!(
                 "{slices} slices, {removed} removed in {:?}: {fills:?}",
                 begin.elapsed()
@@ -72,7 +73,7 @@ fn a_service_that_goes_during_a_walk_keeps_its_id_and_address_until_the_next() {
     world.serve(&[&shop]);
     fill(&world, flavour);
     let expired = world.datapath().expire_some(Duration::ZERO).unwrap();
-    assert_eq!(expired.fills, None);
+    assert_eq!(expired.seen, None);
 
     world
         .datapath()

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::Agent;
-use crate::datapath::{Datapath, DatapathError, ExhaustedPorts, MapFill};
+use crate::datapath::{Datapath, DatapathError, Destination, MapFill, Seen};
+use crate::metrics::SourcePortMetrics;
 
 /// How often a slice is looked at. With the time for each, expiry takes one part in a hundred of a CPU at
 /// most: 100 ms in ten seconds.
@@ -30,7 +31,7 @@ pub(super) struct FlowCare {
     is_under_way: bool,
     told_of_fill: Option<Instant>,
     /// Endpoints without a free source port, and the flows refused since that was last told.
-    exhausted: BTreeMap<ExhaustedPorts, Refused>,
+    exhausted: BTreeMap<Destination, Refused>,
 }
 
 #[derive(Debug, Default)]
@@ -49,18 +50,28 @@ impl Agent {
             }
             self.follow_foreign_flows();
         }
-        if let Err(error) = self.flow_care.go_on(&mut self.datapath, now) {
-            error!(%error, "flows cannot be expired; the tables may fill up");
+        let ports = &mut self.metrics.source_ports;
+        match self.flow_care.go_on(&mut self.datapath, ports, now) {
+            Ok(Some(seen)) => self.measure(&seen),
+            Ok(None) => {}
+            Err(error) => error!(%error, "flows cannot be expired; the tables may fill up"),
         }
     }
 }
 
 impl FlowCare {
-    fn go_on(&mut self, datapath: &mut Datapath, now: Instant) -> Result<(), DatapathError> {
+    /// Yields what a pass has seen at its end.
+    fn go_on(
+        &mut self,
+        datapath: &mut Datapath,
+        metrics: &mut SourcePortMetrics,
+        now: Instant,
+    ) -> Result<Option<Seen>, DatapathError> {
         if !self.is_under_way {
             self.is_under_way = true;
             self.next_pass = Some(now + PASS_INTERVAL);
             for (ports, refused) in datapath.exhausted_ports()? {
+                metrics.exhausted(ports, refused);
                 let known = self.exhausted.entry(ports).or_default();
                 known.untold = known.untold.saturating_add(refused);
             }
@@ -70,11 +81,11 @@ impl FlowCare {
         if expired.halves > 0 {
             debug!(halves = expired.halves, "flows expired");
         }
-        if let Some(fills) = expired.fills {
+        if let Some(seen) = &expired.seen {
             self.is_under_way = false;
-            self.tell_of_fill(&fills, now);
+            self.tell_of_fill(&seen.fills, now);
         }
-        Ok(())
+        Ok(expired.seen)
     }
 
     /// Once a minute for each endpoint.

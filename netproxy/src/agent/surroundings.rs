@@ -34,6 +34,11 @@ impl Agent {
             warn!(%error, "a device is not served");
         }
         self.health.devices(outcome.err().as_ref());
+        let means = self.datapath.attach_means();
+        let states = self.datapath.device_states();
+        let metrics = &mut self.metrics.attachments;
+        metrics.devices(states, means);
+        metrics.programs(self.datapath.program_loads());
         // What an earlier process knew stays in force until the Node is known.
         if self.store.is_complete() {
             self.set_addresses(&node_ips);

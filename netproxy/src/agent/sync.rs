@@ -9,7 +9,8 @@ use tracing::{debug, error, info, warn};
 
 use super::{Agent, RETRY};
 use crate::datapath::Applied;
-use crate::model::ObjectName;
+use crate::metrics::Extent;
+use crate::model::{Family, ObjectName, families_of};
 
 impl Agent {
     /// Applies what has changed; the first time, everything, and removes what is not wanted.
@@ -23,10 +24,10 @@ impl Agent {
         }
         if is_first {
             self.begin_takeover();
-            self.apply(names);
+            self.apply(names, Extent::Full);
             self.end_takeover();
         } else if !names.is_empty() {
-            self.apply(names);
+            self.apply(names, Extent::Partial);
         } else if self.refused.is_empty() {
             self.set_service_cidrs();
         }
@@ -51,7 +52,7 @@ impl Agent {
             });
         let Applied {
             written, removed, ..
-        } = self.apply(names);
+        } = self.apply(names, Extent::Full);
         if let Some(sweeps) = &self.sweeps {
             sweeps.request();
         }
@@ -65,16 +66,22 @@ impl Agent {
     }
 
     /// Brings these services, and those refused before, to the wanted state.
-    pub(super) fn apply(&mut self, mut names: BTreeSet<ObjectName>) -> Applied {
+    pub(super) fn apply(&mut self, mut names: BTreeSet<ObjectName>, extent: Extent) -> Applied {
         names.append(&mut self.refused);
         let began = Instant::now();
-        let services = names.iter().map(|name| self.store.service(name));
-        self.health.queued(services, began);
+        let services = || names.iter().map(|name| self.store.service(name));
+        self.health.queued(services(), began);
+        let families: BTreeSet<Family> = match extent {
+            Extent::Full => Family::BOTH.into(),
+            Extent::Partial => services().flat_map(families_of).collect(),
+        };
+        self.metrics.syncs.begun(&families, Timestamp::now());
         let wanted: Vec<_> = names
             .iter()
             .map(|name| (name.clone(), self.store.plan(name)))
             .collect();
         let outcome = self.datapath.apply(&wanted);
+        self.metrics.without_local.set(&wanted);
         // Also when something was refused: that of most services is in force.
         let checks = names.iter();
         let checks = checks.map(|name| (name.clone(), self.store.health_check(name)));
@@ -90,6 +97,9 @@ impl Agent {
         match outcome {
             Ok(applied) => {
                 self.retry = RETRY.0;
+                let (took, now) = (began.elapsed(), Timestamp::now());
+                let syncs = &mut self.metrics.syncs;
+                syncs.succeeded(extent, &families, took, now);
                 self.set_service_cidrs();
                 self.health.updated(Timestamp::now());
                 report(&applied, names.len(), began.elapsed());
@@ -97,6 +107,7 @@ impl Agent {
             }
             Err(error) => {
                 self.refused = names;
+                self.metrics.syncs.failed();
                 self.health.refused(self.refused.len(), &error);
                 error!(%error, services = self.refused.len(), retry = ?self.retry, "not everything could be applied");
                 Applied::default()

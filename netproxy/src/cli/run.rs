@@ -13,7 +13,7 @@ use netproxy::agent::{self, AgentOptions};
 use netproxy::config::{ConfigFile, Configuration, Notices, OwnSettings, Watch};
 use netproxy::datapath::{DatapathOptions, FlowsMax, Pins};
 use netproxy::node::DevicePatterns;
-use netproxy::settings::Settings;
+use netproxy::settings::{ServeSettings, Settings};
 use netproxy::source::{KubernetesOptions, Source};
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -130,7 +130,10 @@ fn options(
             masquerade: own.masquerade.unwrap_or(settings.masquerade),
             ..settings
         },
-        serve,
+        serve: ServeSettings {
+            metrics_objects_max: own.metrics_objects_max.unwrap_or(serve.metrics_objects_max),
+            ..serve
+        },
     })
 }
 

@@ -33,6 +33,11 @@ pub const OWN_FIELDS: &[Field] = &[
     own("terminateTcp", Kind::Bool, "as `--terminate-tcp`"),
     own("socketOptOut", Kind::Bool, "as `--socket-opt-out`"),
     own("flowsMax", Kind::Integer, "as `--flows-max`"),
+    own(
+        "metricsObjectsMax",
+        Kind::Integer,
+        "as `--metrics-objects-max`",
+    ),
 ];
 
 const fn own(path: &'static str, kind: Kind, help: &'static str) -> Field {

@@ -42,6 +42,8 @@ pub(super) struct NetproxyConfiguration {
     pub(super) socket_opt_out: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) flows_max: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) metrics_objects_max: Option<u32>,
 }
 
 /// What netproxy's own document says.
@@ -73,6 +75,8 @@ pub struct OwnSettings {
     pub socket_opt_out: Option<bool>,
     /// How many assured flows of each family there is room for.
     pub flows_max: Option<FlowsMax>,
+    /// How many services, endpoints and devices each have metrics of their own.
+    pub metrics_objects_max: Option<u32>,
 }
 
 impl OwnSettings {
@@ -91,6 +95,7 @@ impl OwnSettings {
             terminate_tcp,
             socket_opt_out,
             flows_max,
+            metrics_objects_max,
         } = written;
         Self {
             source: source.and_then(|text| {
@@ -120,6 +125,7 @@ impl OwnSettings {
                 let flows = FlowsMax::new(flows).map_err(|error| format!("{error}"));
                 check.result("flowsMax", flows)
             }),
+            metrics_objects_max,
         }
     }
 }

@@ -40,6 +40,7 @@ pub(super) fn serve(config: &KubeProxyConfiguration, check: &mut Check<'_>) -> S
         metrics_bind_address: listener("metricsBindAddress", metrics, METRICS_PORT, check),
         bind_address_hard_fail: config.bind_address_hard_fail,
         sync_period: sync_period(config, check).positive(),
+        ..ServeSettings::default()
     }
 }
 

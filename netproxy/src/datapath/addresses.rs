@@ -13,7 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::encode::Encode;
 use super::frontends::{FrontendChanges, Frontends};
 use super::load::Loaded;
-use super::{DatapathError, batch};
+use super::{DatapathError, MapFill, batch};
 
 /// What is known of an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,6 +110,17 @@ impl Addresses {
             known,
             unwritten: FxHashSet::default(),
         })
+    }
+
+    /// How full the maps are.
+    pub(super) fn fills(&self) -> [MapFill; 2] {
+        let held = self.known.iter().filter(|(_, known)| known.written != 0);
+        let held: Vec<_> = held.map(|(address, _)| address).collect();
+        let v6 = held.iter().filter(|address| address.is_ipv6()).count();
+        [
+            MapFill::of("ADDRESSES_V4", &self.v4, held.len() - v6),
+            MapFill::of("ADDRESSES_V6", &self.v6, v6),
+        ]
     }
 
     /// Takes meanings away: to be called before the frontends go.

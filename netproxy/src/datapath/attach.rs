@@ -13,13 +13,13 @@ use aya::programs::tc::{
     NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact,
 };
 use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
-use netproxy_common::Device;
+use netproxy_common::{Device, DeviceKind};
 use tracing::{debug, info};
 
 use super::load::{Loaded, Programs, is_kernel};
 use super::sockets::{self, SocketOptions};
 use super::stale_sockets::StaleSockets;
-use super::{DatapathError, Pins, batch};
+use super::{DatapathError, MapFill, Pins, ProgramLoad, batch};
 use crate::causes::with_causes;
 use crate::node::Attachment;
 
@@ -96,6 +96,19 @@ pub(super) struct Devices {
     pins: Pins,
     uses_tcx: bool,
     attached: BTreeMap<u32, Attachment>,
+    /// Devices that are to be attached, and could not be.
+    failed: Vec<Attachment>,
+}
+
+/// A device that is to be attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceState {
+    /// Its name.
+    pub name: String,
+    /// Which side of the node it leads to.
+    pub kind: DeviceKind,
+    /// Whether both programs are attached.
+    pub is_attached: bool,
 }
 
 impl Devices {
@@ -126,6 +139,7 @@ impl Devices {
             pins: pins.clone(),
             uses_tcx,
             attached: BTreeMap::new(),
+            failed: Vec::new(),
         })
     }
 
@@ -134,15 +148,48 @@ impl Devices {
         self.stale_sockets.as_ref()
     }
 
+    /// The devices that are to be attached, and whether they are.
+    pub(super) fn states(&self) -> Vec<DeviceState> {
+        let is_failed = |ifindex| self.failed.iter().any(|failed| failed.ifindex == ifindex);
+        let attached = self.attached.values();
+        let attached = attached.filter(|known| !is_failed(known.ifindex));
+        let state = |device: &Attachment, is_attached| DeviceState {
+            name: device.name.clone(),
+            kind: device.kind,
+            is_attached,
+        };
+        let attached = attached.map(|device| state(device, true));
+        attached
+            .chain(self.failed.iter().map(|device| state(device, false)))
+            .collect()
+    }
+
+    /// By what programs are attached.
+    pub(super) const fn means(&self) -> &'static str {
+        if self.uses_tcx { "tcx" } else { "clsact" }
+    }
+
+    /// What it took to load the programs.
+    pub(super) fn loads(&self) -> &[ProgramLoad] {
+        self.programs.loads()
+    }
+
+    /// How full the map of devices is.
+    pub(super) fn fill(&self) -> MapFill {
+        MapFill::of("DEVICES", &self.map, self.attached.len())
+    }
+
     /// Attaches to these devices, lets go of all others.
     pub(super) fn set(&mut self, wanted: &[Attachment]) -> Result<(), DatapathError> {
         self.let_go(wanted)?;
         let mut first_error = None;
+        self.failed.clear();
         for attachment in wanted {
             if self.attached.get(&attachment.ifindex) == Some(attachment) {
                 continue;
             }
             if let Err(error) = self.put(attachment) {
+                self.failed.push(attachment.clone());
                 first_error.get_or_insert(error);
             }
         }
@@ -162,7 +209,7 @@ impl Devices {
             }
             info!(
                 device = attachment.name, kind = ?attachment.kind,
-                by = if self.uses_tcx { "tcx" } else { "clsact" }, "device attached"
+                by = self.means(), "device attached"
             );
         }
         self.attached.insert(attachment.ifindex, attachment.clone());

@@ -15,9 +15,9 @@ use super::load::Loaded;
 use super::{Counters, DatapathError, Pins, batch};
 use crate::model::Protocol;
 
-/// An endpoint that flows from this node have all source ports of.
+/// Where flows go whose source is translated: the source ports towards one endpoint are one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ExhaustedPorts {
+pub struct Destination {
     /// The endpoint.
     pub endpoint: SocketAddr,
     /// The protocol.
@@ -33,7 +33,7 @@ pub(super) struct PortsWatch {
     /// The counter when they were last looked at.
     counted: u64,
     /// What every endpoint had come to by then.
-    known: FxHashMap<ExhaustedPorts, u32>,
+    known: FxHashMap<Destination, u32>,
 }
 
 impl PortsWatch {
@@ -51,7 +51,7 @@ impl PortsWatch {
     }
 
     /// The endpoints that have refused flows since, and how many.
-    pub(super) fn look(&mut self) -> Result<Vec<(ExhaustedPorts, u32)>, DatapathError> {
+    pub(super) fn look(&mut self) -> Result<Vec<(Destination, u32)>, DatapathError> {
         let counted = self.counters.get(Counter::PortsExhausted)?;
         if counted == self.counted {
             return Ok(Vec::new());
@@ -61,7 +61,7 @@ impl PortsWatch {
         read::<Ipv4>("PORTS_V4", &self.v4, &mut now)?;
         read::<Ipv6>("PORTS_V6", &self.v6, &mut now)?;
         let before = std::mem::replace(&mut self.known, now);
-        let refused = |(ports, count): (&ExhaustedPorts, &u32)| {
+        let refused = |(ports, count): (&Destination, &u32)| {
             // An entry that the LRU took, and that has come back, counts from zero.
             let before = before.get(ports).filter(|before| *before <= count);
             let since = count - before.unwrap_or(&0);
@@ -74,7 +74,7 @@ impl PortsWatch {
 fn read<A: Encode>(
     name: &'static str,
     map: &MapData,
-    found: &mut FxHashMap<ExhaustedPorts, u32>,
+    found: &mut FxHashMap<Destination, u32>,
 ) -> Result<(), DatapathError>
 where
     FrontendKey<A>: bytemuck::Pod,
@@ -84,7 +84,7 @@ where
             && let Some(protocol) = Protocol::from_number(key.protocol)
         {
             let endpoint = SocketAddr::new(key.address.to_ip(), key.port.get());
-            let ports_towards = ExhaustedPorts { endpoint, protocol };
+            let ports_towards = Destination { endpoint, protocol };
             found.insert(ports_towards, ports.exhausted);
         }
     })

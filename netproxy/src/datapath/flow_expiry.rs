@@ -14,7 +14,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::batch::{self, Walk};
 use super::encode::Encode;
 use super::flow_table::{FlowTable, InUse, Tier, now_s};
-use super::{DatapathError, MapFill};
+use super::{DatapathError, Seen};
 
 /// Entries between two looks at the clock.
 const STRIDE: usize = 256;
@@ -34,7 +34,7 @@ pub(super) struct Expiry {
     walk: Walk,
     entries: u32,
     in_use: InUse,
-    fills: Vec<MapFill>,
+    seen: Seen,
 }
 
 /// What a slice has done.
@@ -42,8 +42,8 @@ pub(super) struct Expiry {
 pub(super) struct Slice {
     /// How many halves were removed.
     pub(super) expired: usize,
-    /// What the living flows refer to, once the pass is over, and how full the maps are.
-    pub(super) finished: Option<(InUse, Vec<MapFill>)>,
+    /// What the living flows refer to, once the pass is over, and what it has seen.
+    pub(super) finished: Option<(InUse, Seen)>,
 }
 
 impl Expiry {
@@ -58,10 +58,10 @@ impl Expiry {
         let mut expired = 0;
         loop {
             let Some((tier, is_v4)) = flows.tier(self.tier) else {
-                let Self { in_use, fills, .. } = std::mem::take(self);
+                let Self { in_use, seen, .. } = std::mem::take(self);
                 return Ok(Slice {
                     expired,
-                    finished: Some((in_use, fills)),
+                    finished: Some((in_use, seen)),
                 });
             };
             let is_last = if is_v4 {
@@ -71,7 +71,7 @@ impl Expiry {
             };
             if is_last {
                 let entries = std::mem::take(&mut self.entries);
-                self.fills.push(tier.fill(entries));
+                self.seen.fills.push(tier.fill(entries));
                 self.walk = Walk::default();
                 self.tier += 1;
             } else if cpu_time().saturating_sub(begin) >= budget {
@@ -110,14 +110,20 @@ impl Expiry {
             walk,
             entries,
             in_use,
+            seen,
             ..
         } = self;
+        let is_assured = tier.is_assured();
+        let mut note = |key: &FlowKey<A>, flow: &Flow<A>| {
+            in_use.note(key, flow);
+            seen.flows.note(key, flow, is_assured);
+        };
         let visit = |key: &FlowKey<A>, flow: &Flow<A>| {
             *entries += 1;
             if flow.deadline_s < past_s {
                 past.push((*key, *flow));
             } else {
-                in_use.note(key, flow);
+                note(key, flow);
             }
         };
         let is_last = walk.go_on(&tier.map, STRIDE, visit).map_err(read)?;
@@ -126,7 +132,7 @@ impl Expiry {
             for (key, flow) in some {
                 let is_alive = is_alive(tier, key, flow, past_s);
                 if is_alive.map_err(DatapathError::map(tier.name, "read"))? {
-                    in_use.note(key, flow);
+                    note(key, flow);
                 } else {
                     gone.push(*key);
                 }

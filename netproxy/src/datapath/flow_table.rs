@@ -9,7 +9,7 @@ use nix::time::{ClockId, clock_gettime};
 use rustc_hash::FxHashSet;
 
 use super::encode::Encode;
-use super::{DatapathError, Pins, batch};
+use super::{DatapathError, MapFill, Pins, batch};
 use crate::model::Protocol;
 
 /// One flow, seen from its client.
@@ -73,17 +73,6 @@ pub(super) struct Tiers {
 pub(super) struct Tier {
     pub(super) name: &'static str,
     pub(super) map: MapData,
-}
-
-/// How full a map is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MapFill {
-    /// The map.
-    pub map: &'static str,
-    /// Its entries.
-    pub entries: u32,
-    /// How many it has room for.
-    pub capacity: u32,
 }
 
 impl FlowTable {
@@ -183,13 +172,14 @@ impl Tier {
         batch::for_each(&self.map, visit).map_err(DatapathError::map(self.name, "read"))
     }
 
+    /// Whether nothing evicts what is in it.
+    pub(super) fn is_assured(&self) -> bool {
+        self.name.starts_with("FLOWS")
+    }
+
     /// With so many entries in it.
     pub(super) fn fill(&self, entries: u32) -> MapFill {
-        MapFill {
-            map: self.name,
-            entries,
-            capacity: self.map.info().map_or(0, |info| info.max_entries()),
-        }
+        MapFill::of(self.name, &self.map, entries as usize)
     }
 }
 

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::encode::Encode;
 use super::load::Loaded;
-use super::{DatapathError, batch};
+use super::{DatapathError, MapFill, batch};
 use crate::model::{Family, Protocol};
 use crate::plan::{WantedFrontend, WantedPort};
 
@@ -107,6 +107,16 @@ impl Frontends {
         self.claims
             .iter()
             .filter_map(|(place, claims)| Some((place, claims.first()?.kind)))
+    }
+
+    /// How full the maps are.
+    pub(super) fn fills(&self) -> [MapFill; 2] {
+        let places = self.claims.keys();
+        let v6 = places.filter(|place| place.family == Family::V6).count();
+        [
+            MapFill::of("FRONTENDS_V4", &self.v4, self.claims.len() - v6),
+            MapFill::of("FRONTENDS_V6", &self.v6, v6),
+        ]
     }
 
     /// The service that answers at an address and port, on which NodePorts may answer as well.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::time::Instant;
 
 use aya::maps::{Map, MapData};
 use aya::programs::{CgroupSockAddr, Iter, Program, ProgramError, SchedClassifier};
@@ -13,7 +14,7 @@ use netproxy_common::{LocalClients, SocketScope};
 use tracing::debug;
 
 use super::sockets::own_netns_cookie;
-use super::{DatapathError, DatapathOptions, Pins, flow_sizes};
+use super::{DatapathError, DatapathOptions, Pins, ProgramLoad, flow_sizes};
 use crate::causes::with_causes;
 use crate::settings::Termination;
 
@@ -62,7 +63,9 @@ impl SourcePorts {
         }
     }
 
-    fn count(self) -> u32 {
+    /// How many there are.
+    #[must_use]
+    pub fn count(self) -> u32 {
         u32::from(self.low.1) + u32::from(self.high.1)
     }
 
@@ -179,6 +182,7 @@ impl Loaded {
         Programs {
             ebpf: self.ebpf,
             _maps: self.maps,
+            loads: Vec::new(),
         }
     }
 }
@@ -189,6 +193,7 @@ pub(super) struct Programs {
     ebpf: Ebpf,
     /// Those that nobody took.
     _maps: BTreeMap<&'static str, Map>,
+    loads: Vec<ProgramLoad>,
 }
 
 impl fmt::Debug for Programs {
@@ -201,9 +206,12 @@ impl Programs {
     /// The program of this name for devices, verified and loaded. Verification takes tens of
     /// milliseconds, so a program that no device needs is not loaded.
     pub(super) fn get(&mut self, name: &str) -> Result<&mut SchedClassifier, DatapathError> {
-        let program: &mut SchedClassifier = self.find(name)?;
+        let program: &mut SchedClassifier = find(&mut self.ebpf, name)?;
         if program.fd().is_err() {
+            let began = Instant::now();
             program.load().map_err(|error| not_loaded(name, &error))?;
+            let load = ProgramLoad::new(name, program.info(), began.elapsed());
+            self.loads.push(load);
         }
         Ok(program)
     }
@@ -215,38 +223,46 @@ impl Programs {
         target: &str,
         btf: &Btf,
     ) -> Result<&mut Iter, DatapathError> {
-        let program: &mut Iter = self.find(name)?;
+        let program: &mut Iter = find(&mut self.ebpf, name)?;
         if program.fd().is_err() {
+            let began = Instant::now();
             let loaded = program.load(target, btf);
             loaded.map_err(|error| not_loaded(name, &error))?;
+            let load = ProgramLoad::new(name, program.info(), began.elapsed());
+            self.loads.push(load);
         }
         Ok(program)
     }
 
     /// The program of this name for sockets, verified and loaded.
     pub(super) fn socket(&mut self, name: &str) -> Result<&mut CgroupSockAddr, DatapathError> {
-        let program: &mut CgroupSockAddr = self.find(name)?;
+        let program: &mut CgroupSockAddr = find(&mut self.ebpf, name)?;
         if program.fd().is_err() {
+            let began = Instant::now();
             program.load().map_err(|error| not_loaded(name, &error))?;
+            let load = ProgramLoad::new(name, program.info(), began.elapsed());
+            self.loads.push(load);
         }
         Ok(program)
     }
 
-    fn find<'a, P>(&'a mut self, name: &str) -> Result<P, DatapathError>
-    where
-        P: TryFrom<&'a mut Program, Error = ProgramError>,
-    {
-        let program = self
-            .ebpf
-            .program_mut(name)
-            .ok_or_else(|| DatapathError::Load {
-                what: "program",
-                name: name.to_owned(),
-                reason: "the compiled programs do not contain it".to_owned(),
-                remedy: "; rebuild with `cargo xtask build`",
-            })?;
-        program.try_into().map_err(|error| not_loaded(name, &error))
+    /// What it took to load those that have been.
+    pub(super) fn loads(&self) -> &[ProgramLoad] {
+        &self.loads
     }
+}
+
+fn find<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<P, DatapathError>
+where
+    P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    let program = ebpf.program_mut(name).ok_or_else(|| DatapathError::Load {
+        what: "program",
+        name: name.to_owned(),
+        reason: "the compiled programs do not contain it".to_owned(),
+        remedy: "; rebuild with `cargo xtask build`",
+    })?;
+    program.try_into().map_err(|error| not_loaded(name, &error))
 }
 
 /// Whether the kernel is this release or newer.

@@ -66,6 +66,11 @@ impl Ranges {
         }
     }
 
+    /// How many slots are free.
+    pub(super) fn free(&self) -> u32 {
+        self.free.values().sum()
+    }
+
     /// Whether a grace period would set anything free.
     pub(super) fn has_quarantine(&self) -> bool {
         !self.quarantine.is_empty()

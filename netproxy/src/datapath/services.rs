@@ -17,7 +17,7 @@ use super::mapped::Mapped;
 use super::ranges::Ranges;
 use super::service_ids::ServiceIds;
 use super::source_ranges::SourceRanges;
-use super::{DatapathError, batch, drops, names};
+use super::{DatapathError, MapFill, batch, names};
 use crate::model::{Family, ObjectName};
 use crate::plan::{PortKey, WantedPort};
 
@@ -46,7 +46,6 @@ pub(super) struct Services {
     v4: Slots<Ipv4>,
     v6: Slots<Ipv6>,
     names: MapData,
-    drops: MapData,
     ids: ServiceIds,
     free_headers: Ranges,
     by_key: FxHashMap<PortKey, u32>,
@@ -109,7 +108,6 @@ impl Services {
             words,
             headers,
             names,
-            drops: loaded.take(drops::MAP)?,
             by_key,
             by_service,
         })
@@ -202,13 +200,52 @@ impl Services {
         batch::delete(&self.names, &[id]).map_err(DatapathError::map("NAMES", "written"))
     }
 
-    /// No flow carries any id but those in `in_use`.
-    pub(super) fn forget_ids_but(&mut self, in_use: &FxHashSet<u32>) -> Result<(), DatapathError> {
-        let free = self.ids.recycle(in_use);
-        if free.is_empty() {
-            return Ok(());
-        }
-        drops::forget(&self.drops, &free)
+    /// No flow carries any id but those in `in_use`. Yields those that others are given next.
+    pub(super) fn forget_ids_but(&mut self, in_use: &FxHashSet<u32>) -> BTreeSet<u32> {
+        self.ids.recycle(in_use)
+    }
+
+    /// How full the maps are.
+    pub(super) fn fills(&self) -> [MapFill; 6] {
+        let of = |map, entries: u32, capacity: u32| MapFill {
+            map,
+            entries,
+            capacity,
+        };
+        let Self {
+            words,
+            headers,
+            v4,
+            v6,
+            ..
+        } = self;
+        let ids = u32::try_from(self.by_key.len()).unwrap_or(u32::MAX);
+        let taken = |entries: u32, free: &Ranges| entries.saturating_sub(free.free());
+        [
+            of(words.name(), ids, words.entries()),
+            of(
+                headers.name(),
+                taken(headers.entries(), &self.free_headers),
+                headers.entries(),
+            ),
+            of(
+                v4.array.name(),
+                taken(v4.array.entries(), &v4.free),
+                v4.array.entries(),
+            ),
+            of(
+                v6.array.name(),
+                taken(v6.array.entries(), &v6.free),
+                v6.array.entries(),
+            ),
+            v4.sources.fill(),
+            v6.sources.fill(),
+        ]
+    }
+
+    /// The services by the ids of their ports.
+    pub(super) fn by_id(&self) -> impl Iterator<Item = (u32, &ObjectName)> {
+        self.by_key.iter().map(|(key, id)| (*id, &key.service))
     }
 
     fn name(&mut self, id: u32, key: &PortKey) -> Result<(), DatapathError> {

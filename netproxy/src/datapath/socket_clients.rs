@@ -6,7 +6,7 @@ use aya::maps::MapData;
 use tracing::{debug, warn};
 
 use super::load::Loaded;
-use super::{DatapathError, batch};
+use super::{DatapathError, MapFill, batch};
 
 const MAP: &str = "SOCKET_CLIENTS";
 
@@ -33,6 +33,11 @@ impl SocketClients {
             held,
             is_over: false,
         })
+    }
+
+    /// How full the map is.
+    pub(super) fn fill(&self) -> MapFill {
+        MapFill::of(MAP, &self.map, self.held.len())
     }
 
     /// Makes these the clients. Those that do not fit are left out and logged: they are served by

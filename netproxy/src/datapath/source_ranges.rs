@@ -17,7 +17,7 @@ use netproxy_common::{Ipv4, Ipv6, SourceRange};
 use self::sets::{Acquired, Sets};
 use super::encode::Encode;
 use super::load::Loaded;
-use super::{DatapathError, batch};
+use super::{DatapathError, MapFill, batch};
 use crate::plan::PortKey;
 
 /// The key of a longest-prefix trie (`struct bpf_lpm_trie_key` of uapi/linux/bpf.h).
@@ -62,6 +62,12 @@ impl<A: Encode> SourceRanges<A> {
             sets,
             family: std::marker::PhantomData,
         })
+    }
+
+    /// How full the map is.
+    pub(super) fn fill(&self) -> MapFill {
+        let ranges = self.sets.ranges().values().map(Vec::len).sum();
+        MapFill::of(self.name, &self.map, ranges)
     }
 
     /// The number of the set of these ranges, written if there is none; zero for no ranges. Each

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Label, ObjectName, Protocol};
+use super::{Family, Label, ObjectName, Protocol};
 
 /// A Service with at least one cluster IP. Both families in one; `plan` splits them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,4 +53,12 @@ pub enum TrafficPolicy {
     Cluster,
     /// Endpoints of this node only.
     Local,
+}
+
+/// The families of a service; of one that is gone nobody knows them.
+pub(crate) fn families_of(service: Option<&Service>) -> Vec<Family> {
+    match service {
+        Some(service) => service.cluster_ips.iter().map(Family::of).collect(),
+        None => Family::BOTH.into(),
+    }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::health::{FamilyHealth, Health};
 use super::http::{Answer, answer, not_found, text, with_number};
+use crate::metrics::{AnswerCounts, HealthPath, MetricsPage};
 use crate::model::ObjectName;
 
 /// How many endpoints stand behind a node, for load balancers that weigh nodes.
@@ -90,20 +91,30 @@ pub(super) fn health<B>(
     health: &Health,
     limit: Duration,
     now: Moment,
+    counts: &AnswerCounts,
 ) -> Answer {
-    match request.uri().path() {
-        "/healthz" => report(health, Some(health.is_node_eligible), limit, now),
-        "/livez" => report(health, None, limit, now),
-        "/readyz" => readiness(health, now),
-        _ => not_found(),
-    }
+    let (path, answer) = match request.uri().path() {
+        "/healthz" => {
+            let answer = report(health, Some(health.is_node_eligible), limit, now);
+            (HealthPath::Healthz, answer)
+        }
+        "/livez" => (HealthPath::Livez, report(health, None, limit, now)),
+        "/readyz" => return readiness(health, now),
+        _ => return not_found(),
+    };
+    counts.count(path, answer.status());
+    answer
 }
 
 /// The answer of the metrics server.
-pub(super) fn metrics<B>(request: &Request<B>) -> Answer {
+pub(super) fn metrics<B>(request: &Request<B>, page: &MetricsPage) -> Answer {
     match request.uri().path() {
         "/healthz" => text(StatusCode::OK, "ok"),
         "/proxyMode" => text(StatusCode::OK, PROXY_MODE),
+        "/metrics" => match page.text() {
+            Ok(body) => answer(StatusCode::OK, MetricsPage::CONTENT_TYPE, body),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        },
         _ => not_found(),
     }
 }

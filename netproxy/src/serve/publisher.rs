@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::health::{Health, NetworkFaults, Refusal};
 use super::health_checks::HealthChecks;
-use crate::model::{Family, Node, ObjectName, Service};
+use crate::model::{Family, Node, ObjectName, Service, families_of};
 use crate::plan::HealthCheck;
 
 /// Publishes how the agent fares, and what load balancers are told.
@@ -119,13 +119,5 @@ impl HealthPublisher {
             *place = fault;
             is_changed
         });
-    }
-}
-
-/// The families of a service; of one that is gone nobody knows them.
-fn families_of(service: Option<&Service>) -> Vec<Family> {
-    match service {
-        Some(service) => service.cluster_ips.iter().map(Family::of).collect(),
-        None => Family::BOTH.into(),
     }
 }

@@ -8,6 +8,7 @@ mod doors;
 mod node_ports;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt as _;
@@ -19,6 +20,7 @@ use super::answers::Moment;
 use super::health_checks::HealthChecks;
 use super::http::Answer;
 use super::publisher::HealthPublisher;
+use crate::metrics::{Metrics, MetricsPage};
 use crate::model::{Family, Node, ObjectName, Service, TrafficPolicy};
 use crate::plan::HealthCheck;
 use crate::settings::NodePortAddresses;
@@ -46,6 +48,11 @@ fn after(from: Moment, seconds: u64) -> Moment {
 /// What an agent publishes that has just started, and serves NodePorts where they are by default.
 fn publisher(now: Timestamp) -> HealthPublisher {
     HealthPublisher::new(now, HealthChecks::new(&NodePortAddresses::default()))
+}
+
+/// The metrics of an agent that has just started.
+fn page() -> Arc<MetricsPage> {
+    Arc::new(Metrics::new(start().timestamp, 2).1)
 }
 
 /// A Node that stays.

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub const HEALTHZ_PORT: u16 = 10_256;
 /// The port of the metrics server.
 pub const METRICS_PORT: u16 = 10_249;
+/// As many as a node has pods by default, and some.
+const METRICS_OBJECTS_MAX: u32 = 128;
 /// `iptables.syncPeriod`'s default.
 pub const SYNC_PERIOD: Duration = Duration::from_secs(30);
 
@@ -21,6 +23,8 @@ pub struct ServeSettings {
     pub bind_address_hard_fail: bool,
     /// Half of the time that a change may wait before the agent counts as unhealthy.
     pub sync_period: Duration,
+    /// How many services, endpoints and devices each have metrics of their own.
+    pub metrics_objects_max: u32,
 }
 
 impl Default for ServeSettings {
@@ -30,6 +34,7 @@ impl Default for ServeSettings {
             metrics_bind_address: Some((Ipv4Addr::LOCALHOST, METRICS_PORT).into()),
             bind_address_hard_fail: false,
             sync_period: SYNC_PERIOD,
+            metrics_objects_max: METRICS_OBJECTS_MAX,
         }
     }
 }

@@ -9,6 +9,7 @@ mod connection;
 mod failure;
 mod kind;
 mod listing;
+mod measured;
 mod outage;
 mod query;
 mod recording;

@@ -1,5 +1,6 @@
 //! Tests of the store: what makes a service dirty, and what is known of it then.
 
+mod arrivals;
 mod differences;
 mod last_known;
 mod node;

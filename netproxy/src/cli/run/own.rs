@@ -75,6 +75,11 @@ pub(super) struct OwnArgs {
     /// machine's memory, and 131072 at least]
     #[arg(long, value_name = "FLOWS")]
     flows_max: Option<FlowsMax>,
+
+    /// How many services, endpoints and devices each have metrics of their own; the others share one
+    /// called `other` [default: 128]
+    #[arg(long, value_name = "OBJECTS")]
+    metrics_objects_max: Option<u32>,
 }
 
 impl OwnArgs {
@@ -96,6 +101,7 @@ impl OwnArgs {
             terminate_tcp,
             socket_opt_out,
             flows_max,
+            metrics_objects_max,
         } = self;
         OwnSettings {
             source: source.or(file.source),
@@ -111,6 +117,7 @@ impl OwnArgs {
             terminate_tcp: terminate_tcp.or(file.terminate_tcp),
             socket_opt_out: socket_opt_out.or(file.socket_opt_out),
             flows_max: flows_max.or(file.flows_max),
+            metrics_objects_max: metrics_objects_max.or(file.metrics_objects_max),
         }
     }
 }

@@ -197,7 +197,8 @@ fn netproxys_own_document_holds_what_its_flags_do() {
     let fields = format!(
         "{OWN_HEAD}source: manifests:/etc/objects\nserver: https://192.0.2.1:6443\n\
          devices: [eth*, veth*]\nexcludedDevices: [docker0]\nattach: clsact\n\
-         mapSizes: {{FLOWS_V4: 1024}}\ncgroup: /sys/fs/cgroup\nflowsMax: 1000\n"
+         mapSizes: {{FLOWS_V4: 1024}}\ncgroup: /sys/fs/cgroup\nflowsMax: 1000\n\
+         metricsObjectsMax: 0\n"
     );
 
     let own = with(&fields).own;
@@ -209,5 +210,6 @@ fn netproxys_own_document_holds_what_its_flags_do() {
     assert_eq!(own.attach, Some(AttachMode::Clsact));
     assert_eq!(own.map_sizes, ["FLOWS_V4=1024".parse().unwrap()]);
     assert_eq!(own.flows_max, "1000".parse().ok());
+    assert_eq!(own.metrics_objects_max, Some(0));
     assert_eq!(own.cgroup.as_deref(), Some(Path::new("/sys/fs/cgroup")));
 }

@@ -204,7 +204,8 @@ fn netproxys_own_document_is_read_strictly() {
             "device: [eth0]",
             "device: NetproxyConfiguration has no such field; it has source, server, devices, \
              excludedDevices, attach, mapSizes, cgroup, masquerade, socketBalancing, \
-             terminateUdp, terminateTcp, socketOptOut, flowsMax",
+             terminateUdp, terminateTcp, socketOptOut, flowsMax, \
+             metricsObjectsMax",
         ),
     ] {
         let told = wrong(&format!("{OWN_HEAD}{fields}\n"));

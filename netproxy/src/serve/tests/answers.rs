@@ -5,14 +5,18 @@ use std::collections::BTreeSet;
 use http::{Request, StatusCode};
 
 use super::{LIMIT, after, body_of, node, publisher, service, start, web};
+use crate::metrics::Metrics;
 use crate::model::{Family, Node};
 use crate::serve::answers::{self, Moment};
+use crate::serve::health::Health;
 use crate::serve::http::Answer;
 use crate::serve::publisher::HealthPublisher;
 
 fn get(path: &str, publisher: &HealthPublisher, now: Moment) -> Answer {
     let request = Request::get(path).body(()).unwrap();
-    answers::health(&request, &publisher.health().borrow(), LIMIT, now)
+    let (_, page) = Metrics::new(now.timestamp, 2);
+    let counts = page.answers();
+    answers::health(&request, &publisher.health().borrow(), LIMIT, now, counts)
 }
 
 fn status(path: &str, publisher: &HealthPublisher, now: Moment) -> u16 {
@@ -311,12 +315,13 @@ async fn a_service_without_local_endpoints_or_a_healthy_proxy_is_unavailable() {
 
 #[tokio::test]
 async fn the_metrics_address_tells_that_it_is_there_and_the_mode() {
-    let get = |path: &str| answers::metrics(&Request::get(path).body(()).unwrap());
+    let (_, page) = Metrics::new(start().timestamp, 2);
+    let get = |path: &str| answers::metrics(&Request::get(path).body(()).unwrap(), &page);
 
     for (path, status, body) in [
         ("/healthz", 200, "ok"),
         ("/proxyMode", 200, "ebpf"),
-        ("/metrics", 404, "404 page not found\n"),
+        ("/metrics/slis", 404, "404 page not found\n"),
     ] {
         let answer = get(path);
 
@@ -326,5 +331,36 @@ async fn the_metrics_address_tells_that_it_is_there_and_the_mode() {
             "text/plain; charset=utf-8"
         );
         assert_eq!(body_of(answer).await, body);
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_plain_text_and_count_what_was_answered() {
+    let now = start();
+    let publisher = publisher(now.timestamp);
+    let (_, page) = Metrics::new(now.timestamp, 2);
+    let ask = |path: &str, health: &Health| {
+        let request = Request::get(path).body(()).unwrap();
+        answers::health(&request, health, LIMIT, now, page.answers());
+    };
+    publisher.node(None);
+    for path in ["/healthz", "/livez", "/livez", "/readyz"] {
+        ask(path, &publisher.health().borrow());
+    }
+
+    let answer = answers::metrics(&Request::get("/metrics").body(()).unwrap(), &page);
+
+    assert_eq!(answer.status(), 200);
+    assert_eq!(
+        answer.headers()["content-type"],
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
+    let body = body_of(answer).await;
+    for line in [
+        "# TYPE kubeproxy_proxy_healthz_total counter",
+        "kubeproxy_proxy_healthz_total{code=\"503\"} 1",
+        "kubeproxy_proxy_livez_total{code=\"200\"} 2",
+    ] {
+        assert!(body.lines().any(|it| it == line), "{line}: {body}");
     }
 }

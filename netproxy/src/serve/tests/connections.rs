@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{ask, publisher, start};
+use super::{ask, page, publisher, start};
 use crate::serve::http::{MOST_CONNECTIONS, listen, listen_widely, serve, text};
 use crate::serve::{self, ServeError};
 use crate::settings::ServeSettings;
@@ -173,7 +173,7 @@ async fn with_taken_address(is_fatal: bool) -> (Option<ServeError>, Vec<Event>) 
     let publisher = publisher(start().timestamp);
     let (events, mut told) = Events::channel();
     let (health, checks) = (publisher.health(), publisher.checks());
-    let run = serve::run(settings, "this".into(), health, checks, events);
+    let run = serve::run(settings, "this".into(), health, checks, events, page());
     let ended = tokio::time::timeout(Duration::from_mins(10), run).await;
     let ended = ended.ok().map(Result::unwrap_err);
     (ended, std::iter::from_fn(|| told.try_recv().ok()).collect())
@@ -214,7 +214,7 @@ async fn an_address_is_had_as_soon_as_it_is_free() {
     let publisher = publisher(start().timestamp);
     let (events, mut told) = Events::channel();
     let (health, checks) = (publisher.health(), publisher.checks());
-    let run = serve::run(settings, "this".into(), health, checks, events);
+    let run = serve::run(settings, "this".into(), health, checks, events, page());
     let _server = AbortOnDropHandle::new(tokio::spawn(run));
     told.recv().await.expect("it should complain first");
 

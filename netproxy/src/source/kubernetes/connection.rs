@@ -17,9 +17,11 @@ use kube::Client;
 use kube::client::{Body, ConfigExt as _};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use tokio::sync::watch;
+use tower::layer::layer_fn;
 use tower::{BoxError, ServiceBuilder};
 
 use super::KubernetesOptions;
+use super::measured::Measured;
 use crate::source::SourceError;
 
 /// For a TCP connection to be made.
@@ -82,6 +84,7 @@ impl Connection {
             .layer(config.extra_headers_layer()?)
             .map_response(counting(count))
             .map_err(BoxError::from)
+            .layer(layer_fn(Measured))
             .timeout(ANSWER_TIMEOUT)
             .service(legacy::Client::builder(TokioExecutor::new()).build::<_, Body>(connector));
         let client = Client::new(service, &config.default_namespace);

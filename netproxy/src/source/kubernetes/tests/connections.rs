@@ -4,12 +4,15 @@ use std::fs;
 use std::net::SocketAddr;
 
 use http::Uri;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams};
 use kube::config::Config;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::super::connection::Connection;
+use crate::metrics::Metrics;
 use crate::source::SourceError;
 use crate::source::kubernetes::KubernetesOptions;
 
@@ -54,6 +57,45 @@ async fn a_silent_connection_is_probed() {
         Some(KEEPALIVE_TIMER)
     );
     asking.abort();
+}
+
+#[tokio::test]
+async fn every_request_is_counted_with_its_outcome() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let url: Uri = format!("http://{address}").parse().unwrap();
+    let connection = Connection::with_config(&Config::new(url)).unwrap();
+    let nodes = Api::<Node>::all(connection.client());
+    let server = tokio::spawn(async move {
+        let answers = [
+            "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            "nonsense",
+        ];
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut head).await.unwrap();
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+
+    for _ in 0..2 {
+        nodes.list(&ListParams::default()).await.unwrap_err();
+    }
+    server.await.unwrap();
+
+    let (_, page) = Metrics::new(Timestamp::now(), 0);
+    let page = page.text().unwrap();
+    for code in ["403", "<error>"] {
+        let labels = format!("code=\"{code}\",host=\"{address}\",method=\"GET\"");
+        let line = format!("rest_client_requests_total{{{labels}}} 1");
+        assert!(page.lines().any(|it| it == line), "{line}: {page}");
+    }
+    let labels = format!("host=\"{address}\",verb=\"GET\"");
+    let line = format!("rest_client_request_duration_seconds_count{{{labels}}} 2");
+    assert!(page.lines().any(|it| it == line), "{line}: {page}");
 }
 
 #[tokio::test]
