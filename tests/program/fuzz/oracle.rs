@@ -214,18 +214,21 @@ fn changed(
         return Err("the checksum of a whole packet was reckoned from a part".to_owned());
     }
     if let Some(half) = model.flows.half(key) {
+        let may_be_anew = half.is_ending && opens(key, before.flags(case.input));
         if half.to == to {
-            way::of_half(case, half, code, output)?;
-            let fate = way::fate(half, code);
-            if half.is_ending
-                && opens(key, before.flags(case.input))
-                && half.client.ifindex != case.gate.ifindex
-            {
-                model.flows.shift(key);
+            match way::of_half(case, half, code, output) {
+                Ok(()) => {
+                    let fate = way::fate(half, code);
+                    if may_be_anew && half.client.ifindex != case.gate.ifindex {
+                        model.flows.shift(key);
+                    }
+                    return Ok(fate);
+                }
+                // By chance to the same endpoint.
+                Err(_) if may_be_anew => {}
+                Err(rule) => return Err(rule),
             }
-            return Ok(fate);
-        }
-        if !half.is_ending {
+        } else if !half.is_ending {
             return Err(format!("{key:?} became {to:?}, where there is {half:?}"));
         }
     }
