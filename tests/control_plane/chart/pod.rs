@@ -34,16 +34,18 @@ files=@files@
 root=$files/root-$NODE_NAME
 mkdir -p "$root"
 export root bpffs cgroup files
-exec unshare --mount --propagation=private sh -e "$files/container"
+exec unshare --mount --propagation=private @pids@ sh -e "$files/container"
 "#;
 
 /// Before the container's own mounts: a root with a C library, and the file systems of a kernel.
 const ROOT: &str = r#"
 mount -t tmpfs tmpfs "$root"
-for path in usr lib lib64 proc sys; do
+for path in usr lib lib64 sys; do
     mkdir "$root/$path"
     mount --rbind "/$path" "$root/$path"
 done
+mkdir "$root/proc"
+mount -t proc proc "$root/proc"
 touch "$root/netproxy"
 mount --bind @netproxy@ "$root/netproxy"
 mkdir -p "$root@account@"
@@ -60,7 +62,7 @@ pub(super) struct PlayedPod {
 impl PlayedPod {
     pub(super) fn of_chart(cluster: &Cluster<'_>) -> Result<Self> {
         let spec = get(cluster, "daemonset")?["spec"]["template"]["spec"].take();
-        ensure!(spec["hostNetwork"] == true && spec["hostPID"] == true);
+        ensure!(spec["hostNetwork"] == true);
         let container = spec["containers"][0].clone();
         Ok(Self { spec, container })
     }
@@ -93,7 +95,13 @@ impl PlayedPod {
         fs::write(files.join("container"), container)?;
         let program = files.join("netproxy");
         let path = files.to_str().context("the path is UTF-8")?;
-        write_program(&program, &START.replace("@files@", path))?;
+        // A container's own processes end with it.
+        let pids = match self.spec["hostPID"].as_bool() {
+            Some(true) => "",
+            _ => "--pid --fork --kill-child",
+        };
+        let start = START.replace("@files@", path).replace("@pids@", pids);
+        write_program(&program, &start)?;
         Ok(program)
     }
 
