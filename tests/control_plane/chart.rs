@@ -163,6 +163,23 @@ fn a_pod_of_the_daemon_set_is_admitted_with_the_priority_of_what_a_node_needs() 
 }
 
 #[test]
+fn the_service_of_the_cluster_in_kind_is_admitted() -> Result<()> {
+    without_agents("chart-kind", |cluster| {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/kind/hello.yaml");
+        let words = ["create", "--dry-run=server", "-o", "name", "-f", file];
+
+        let admitted = cluster.control_plane.kubectl(&words)?;
+
+        let objects: Vec<_> = admitted.lines().collect();
+        ensure!(
+            objects == ["deployment.apps/hello", "service/hello"],
+            "{admitted}"
+        );
+        Ok(())
+    })
+}
+
+#[test]
 fn the_account_may_read_what_is_asked_for_only() -> Result<()> {
     without_agents("chart-rights", |cluster| {
         let may = |verb, resource| may(cluster, verb, resource);

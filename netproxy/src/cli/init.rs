@@ -34,7 +34,7 @@ pub(super) struct InitArgs {
     #[arg(long, value_name = "FILE")]
     mount_namespace: Option<PathBuf>,
     /// Switch on net.ipv6.conf.all.forwarding, too. A node that learns its default route from router
-    /// advertisements loses it then, unless its accept_ra is 2
+    /// advertisements loses it then, unless its `accept_ra` is 2
     #[arg(long)]
     ipv6_forwarding: bool,
     #[command(flatten)]

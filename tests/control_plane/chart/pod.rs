@@ -3,6 +3,7 @@
 //! are those that the API server has. The kernel is asked for all of it, but for seccomp and `AppArmor`.
 
 use std::{
+    fmt::Write as _,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -130,11 +131,11 @@ impl PlayedPod {
                 ),
             };
             if !path.starts_with("/sys") {
-                commands += &format!("{make} \"$root{path}\"\n");
+                writeln!(commands, "{make} \"$root{path}\"")?;
             }
-            commands += &format!("mount --bind \"{source}\" \"$root{path}\"\n");
+            writeln!(commands, "mount --bind \"{source}\" \"$root{path}\"")?;
             if mount["readOnly"] == true {
-                commands += &format!("mount -o remount,bind,ro \"$root{path}\"\n");
+                writeln!(commands, "mount -o remount,bind,ro \"$root{path}\"")?;
             }
         }
         Ok(commands)
@@ -155,7 +156,7 @@ impl PlayedPod {
             // That one is a field of the pod.
             if variable["name"] != "NODE_NAME" {
                 let (name, value) = (text(&variable["name"])?, text(&variable["value"])?);
-                variables += &format!("export {name}='{value}'\n");
+                writeln!(variables, "export {name}='{value}'")?;
             }
         }
         let arguments: Vec<_> = list(&self.container["args"])?

@@ -5,7 +5,8 @@
 mod tests;
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::str::FromStr as _;
 
 use anyhow::{Context as _, Result};
@@ -105,7 +106,7 @@ fn layer(contents: &Contents) -> io::Result<Vec<u8>> {
         match entry {
             // Sticky, as everywhere.
             Entry::Directory if path == "tmp" => {
-                layer.entry(&path, EntryType::Directory, 0o1777, &[])?
+                layer.entry(&path, EntryType::Directory, 0o1777, &[])?;
             }
             Entry::Directory => layer.directory(&path)?,
             Entry::File { bytes, mode } => layer.entry(&path, EntryType::Regular, *mode, bytes)?,
@@ -193,8 +194,10 @@ fn json(document: &impl serde::Serialize) -> Result<Vec<u8>> {
 
 /// SHA-256 in hexadecimal digits.
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mut digits = String::new();
+    for byte in Sha256::digest(bytes) {
+        // Writing to a string cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits
 }

@@ -56,11 +56,11 @@ impl Loaded {
         let mut layer = Vec::new();
         GzDecoder::new(compressed).read_to_end(&mut layer).unwrap();
         Self {
+            files,
             index,
             manifest,
             configuration,
             layer,
-            files,
         }
     }
 }
