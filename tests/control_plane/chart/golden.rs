@@ -1,10 +1,10 @@
 //! What the chart renders of several sets of values, compared with `golden.yaml` beside them.
 //! `NETPROXY_UPDATE_GOLDEN=1` writes these files anew.
 
-use std::{env, fs, path::Path};
+use std::{env, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, ensure};
-use netproxy_lab::control_plane::helm;
+use netproxy_lab::{binary, control_plane::helm};
 
 use super::CHART;
 
@@ -86,8 +86,44 @@ fn every_value_comes_through() -> Result<()> {
 }
 
 #[test]
+fn the_file_that_kubeadm_gave_to_kube_proxy_is_taken_whole_but_for_what_is_the_charts() -> Result<()>
+{
+    compare("kubeadm", "1.36.0")
+}
+
+#[test]
 fn servers_that_do_not_know_the_field_are_told_of_app_armor_by_annotation() -> Result<()> {
     compare("old", "1.29.0")
+}
+
+#[test]
+fn the_agent_understands_the_file_that_is_rendered() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("config.yaml");
+    for set in ["default", "frugal", "everything", "kubeadm"] {
+        let rendered = render(set, "1.36.0")?;
+        let (_, text) = rendered
+            .split_once("  config.yaml: |\n")
+            .context("no file")?;
+        let text: Vec<_> = text
+            .lines()
+            .map_while(|line| line.strip_prefix("    "))
+            .collect();
+        ensure!(text.len() > 4, "{text:?}");
+        fs::write(&file, text.join("\n"))?;
+
+        let understood = Command::new(binary::find("netproxy")?)
+            .args(["run", "--config"])
+            .arg(&file)
+            .arg("--write-config-to")
+            .arg(directory.path().join("understood.yaml"))
+            .output()?;
+
+        let log = String::from_utf8_lossy(&understood.stderr);
+        ensure!(understood.status.success(), "{set}: {log}");
+        ensure!(!log.contains("WARN"), "{set}: {log}");
+    }
+    Ok(())
 }
 
 #[test]
@@ -114,7 +150,7 @@ fn what_is_missing_or_misspelt_is_refused_by_name() -> Result<()> {
         ("updateStrtegy.type=OnDelete", "updateStrtegy"),
         ("apiServer.host=https://10.0.0.10:6443", "host"),
         ("netproxyConfig.terminateUdp=never", "terminateUdp"),
-        ("config.clientConnection.kubeconfig=/x", "clientConnection"),
+        ("netproxyConfig.server=https://x", "server"),
         ("config.healthzBindAddress=127.0.0.1", "healthzBindAddress"),
     ] {
         let message = refusal(&[HOST, value])?;

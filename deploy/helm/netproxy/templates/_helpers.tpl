@@ -48,7 +48,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "netproxy.config" -}}
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
-{{- with .Values.config }}
+{{- with omit .Values.config "apiVersion" "kind" "clientConnection" "hostnameOverride" }}
 {{ toYaml . }}
 {{- end }}
 ---
