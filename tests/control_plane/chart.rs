@@ -4,7 +4,7 @@ mod golden;
 mod pod;
 
 use anyhow::{Context, Result, ensure};
-use netproxy_lab::wait_until;
+use netproxy_lab::{Traffic, wait_until};
 use serde_json::{Value, json};
 
 use self::pod::PlayedPod;
@@ -62,14 +62,17 @@ fn may(cluster: &Cluster<'_>, verb: &str, resource: &str) -> Result<bool> {
     }
 }
 
-/// Plays the pods that the chart with these values asks for, and sees that they serve, with none of
-/// these complaints in their logs.
+/// Installs the chart with these values, and plays the pods that it asks for.
+fn play(cluster: &mut Cluster<'_>, values: &[&str]) -> Result<()> {
+    install(cluster, values)?;
+    let program = PlayedPod::of_chart(cluster)?.program(cluster)?;
+    cluster.start_agents_with(|options| options.at_sockets().binary(&program))
+}
+
+/// Sees that the chart's pods serve, with none of these complaints in their logs.
 fn serve(name: &str, values: &[&str], complaints: &[&str]) -> Result<()> {
     without_agents(name, |cluster| {
-        install(cluster, values)?;
-        let program = PlayedPod::of_chart(cluster)?.program(cluster)?;
-
-        cluster.start_agents_with(|options| options.at_sockets().binary(&program))?;
+        play(cluster, values)?;
 
         cluster.serve_web(&["web-1", "web-3"])?;
         await_endpoints(
@@ -104,6 +107,31 @@ fn agents_serve_with_the_account_capabilities_and_files_that_the_chart_installs(
         // What `netproxy check` would find wrong, and what was not understood.
         &["privileges:", "bpffs:", "connected UDP sockets", "ignored"],
     )
+}
+
+#[test]
+fn sockets_of_other_pods_are_ended_from_a_pod_of_the_chart() -> Result<()> {
+    without_agents("chart-sockets", |cluster| {
+        play(cluster, &["netproxyConfig.terminateTcp=true"])?;
+        cluster.serve_web(&["web-3"])?;
+        let shell = cluster.shell()?;
+        let urls = Cluster::cluster_urls(WEB_PORT)?;
+        let held: Vec<_> = urls
+            .iter()
+            .map(|url| shell.hold(url))
+            .collect::<Result<_>>()?;
+
+        cluster.control_plane.delete("pod", "web-3")?;
+
+        wait_until("the connections' end", LONGEST, || {
+            Ok(held.iter().all(|hold| !hold.is_running()))
+        })?;
+        for hold in held {
+            let report = hold.finish(LONGEST)?;
+            ensure!(report.broken.is_some(), "{report:?}");
+        }
+        Ok(())
+    })
 }
 
 #[test]
