@@ -51,8 +51,11 @@ fn pack(workspace: &Workspace, name: &Name) -> Result<PathBuf> {
         );
     }
     let file = folder.join(name.file());
-    fs::write(&file, bytes).with_context(|| format!("cannot write {}", file.display()))?;
-    trial::start(&file)?;
+    // Renamed when it has been tried, so that what is there starts.
+    let untried = folder.join(format!(".{}.untried", name.file()));
+    fs::write(&untried, bytes).with_context(|| format!("cannot write {}", untried.display()))?;
+    trial::start(&untried)?;
+    fs::rename(&untried, &file).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(file)
 }
 
