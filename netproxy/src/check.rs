@@ -22,6 +22,7 @@ use std::path::PathBuf;
 pub use cgroup::{CgroupRoot, Reason, find_cgroup_root};
 pub use finding::{Finding, Level};
 use machine::Machine;
+pub(crate) use mounts::is_mounted;
 pub use ports::{free_source_ports, read_free_source_ports};
 
 /// Where to look, and what the agent is going to be told.

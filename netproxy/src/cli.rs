@@ -12,6 +12,7 @@ mod drops;
 mod endpoints;
 pub(crate) mod error;
 mod flows;
+mod init;
 mod log;
 mod maps;
 mod run;
@@ -87,6 +88,8 @@ enum Command {
     Maps(maps::MapsArgs),
     /// Tell what stands in netproxy's way on this node
     Check(check::CheckArgs),
+    /// Give this node what it lacks before the agent starts: mounts, and forwarding
+    Init(init::InitArgs),
     /// Remove every program, map and pin of netproxy from this node
     Cleanup(cleanup::CleanupArgs),
     /// End the sockets that the agent names on standard input; the agent starts it
@@ -126,6 +129,7 @@ impl Cli {
             Command::Counters(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Maps(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Check(args) => code = args.run(&bpffs, &mut list)?,
+            Command::Init(args) => args.run(&bpffs, &mut list)?,
             Command::Cleanup(args) => args.run(&pins, &mut list)?,
             Command::TerminateSockets => {}
         }

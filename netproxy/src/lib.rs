@@ -9,6 +9,7 @@ mod causes;
 pub mod check;
 pub mod config;
 pub mod datapath;
+pub mod init;
 pub mod metrics;
 pub mod model;
 pub mod netfilter;

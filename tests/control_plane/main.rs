@@ -2,6 +2,7 @@
 //! kubectl, EndpointSlices by the real controller from Pods, and what counts is what packets do.
 
 mod agents;
+mod chart;
 mod cluster;
 mod components;
 mod events;

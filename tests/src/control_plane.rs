@@ -9,6 +9,7 @@ mod controllers;
 mod credentials;
 mod cut;
 mod etcd;
+mod helm;
 mod kube_proxy;
 mod kubectl;
 mod objects;
@@ -24,7 +25,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-pub use self::{controllers::ENDPOINT_SLICES, kube_proxy::Mode, objects::Replica};
+pub use self::{controllers::ENDPOINT_SLICES, helm::helm, kube_proxy::Mode, objects::Replica};
 use self::{credentials::Credentials, tools::Tools};
 use crate::{Lab, Process, wait_for};
 
@@ -103,6 +104,12 @@ impl<'lab> ControlPlane<'lab> {
     #[must_use]
     pub fn certificate_authority(&self) -> &Path {
         &self.credentials.authority
+    }
+
+    /// The directory of its files. What is put there is gone with the lab.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The file of a program that was built with it, such as `kube-proxy`.

@@ -7,6 +7,7 @@ mod distribution;
 mod ebpf;
 mod emulated;
 mod fuzz;
+mod image;
 mod kernel;
 mod linker;
 mod llvm;
@@ -27,6 +28,7 @@ use crate::binaries::Profile;
 use crate::demo::DemoArguments;
 use crate::ebpf::Warnings;
 use crate::fuzz::FuzzArguments;
+use crate::image::Name;
 use crate::test::{Differential, Tier};
 use crate::workspace::Workspace;
 
@@ -55,6 +57,12 @@ enum Task {
         /// Build with optimisations, to target/release
         #[arg(long)]
         release: bool,
+    },
+    /// Pack netproxy in a container image, as an archive under target/image
+    Image {
+        /// What to call it
+        #[arg(long, default_value_t)]
+        name: Name,
     },
     /// Raise the demo: two nodes, pods and a client in network namespaces, and real traffic
     Demo(DemoArguments),
@@ -107,6 +115,10 @@ fn run() -> Result<ExitCode> {
             };
             ebpf::build(&workspace, Warnings::Shown)?;
             binaries::build(&workspace, profile)?;
+        }
+        Task::Image { name } => {
+            let archive = image::run(&workspace, &name)?;
+            println!("{name} is in {}.", archive.display());
         }
         Task::Demo(arguments) => match demo::run(&workspace, &arguments)? {},
         Task::Emulate { command } => return emulated::run(&workspace, &command),

@@ -7,7 +7,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, FsType, statfs};
 use super::Finding;
 
 /// Whether the file system at `path` is of type `kind`.
-pub(super) fn is_mounted(path: &Path, kind: FsType) -> nix::Result<bool> {
+pub(crate) fn is_mounted(path: &Path, kind: FsType) -> nix::Result<bool> {
     Ok(statfs(path)?.filesystem_type() == kind)
 }
 

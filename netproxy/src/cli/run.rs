@@ -71,7 +71,7 @@ impl RunArgs {
             return clean_up(&Pins::new(bpffs), list);
         }
         if self.kube_proxy.init_only() {
-            warn!("--init-only means nothing here: the agent needs nothing to be initialised");
+            warn!("--init-only means nothing here: `netproxy init` gives a node what it lacks");
             return Ok(());
         }
         let own = self.own.over(configuration.own.clone());

@@ -7,6 +7,7 @@
 
 mod cleanup;
 mod configuration;
+mod init;
 mod node;
 mod objects;
 mod termination;

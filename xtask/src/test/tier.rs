@@ -26,6 +26,8 @@ pub(crate) enum Tier {
     Program,
     /// Nodes, pods and clients in network namespaces, and real traffic
     Lab,
+    /// The container image of the binary: that it is whole, small and starts
+    Image,
     /// The lab against a real etcd and kube-apiserver
     ControlPlane,
     /// The programs and a part of the lab on Linux 6.1, the oldest kernel, in an emulated machine
@@ -39,10 +41,11 @@ pub(crate) enum Tier {
 
 impl Tier {
     /// Those of the whole run.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Unit,
         Self::Program,
         Self::Lab,
+        Self::Image,
         Self::ControlPlane,
         Self::Kernel,
         Self::Differential,
@@ -90,6 +93,8 @@ impl Tier {
                 "--",
                 LABS,
             ],
+            // Those of its parts need no binary, and belong to the unit tests.
+            Self::Image => &["--package=xtask", "--bins", "--", "--ignored", "image::"],
             Self::ControlPlane => &[
                 "--release",
                 "--package=netproxy-tests",
@@ -121,6 +126,7 @@ impl fmt::Display for Tier {
             Self::Unit => "unit",
             Self::Program => "program",
             Self::Lab => "lab",
+            Self::Image => "image",
             Self::Kernel => "kernel",
             Self::ControlPlane => "control-plane",
             Self::Differential => "differential",

@@ -35,7 +35,7 @@ pub(super) struct KubeProxyArgs {
     )]
     cleanup: Option<bool>,
 
-    /// End at once: nothing has to be initialised before the agent starts
+    /// End at once: `netproxy init` is what gives a node what it lacks before the agent starts
     #[arg(
         long,
         value_name = "BOOL",
