@@ -282,6 +282,12 @@ impl Datapath {
         self.services.name_of(id)
     }
 
+    /// Whether the maps hold this service.
+    #[must_use]
+    pub fn has_service(&self, name: &ObjectName) -> bool {
+        self.services.holds(name)
+    }
+
     /// The services that the maps hold, by the ids of their ports.
     pub fn services_by_id(&self) -> impl Iterator<Item = (u32, &ObjectName)> {
         self.services.by_id()

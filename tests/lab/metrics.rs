@@ -105,7 +105,18 @@ fn what_traffic_did_stands_on_the_page() -> Result<()> {
         }
         // Two ports of two services, each in both families.
         let services = page.value("netproxy_map_entries{map=\"SERVICES\"}")?;
-        is("service ports", &services, &8.0)
+        is("service ports", &services, &8.0)?;
+
+        // Who is gone is told of no longer.
+        cluster.objects.remove(&empty.service)?;
+        let is_gone = |page: &Metrics| page.find(&drops).is_none();
+        wait_for(
+            "no drops of `empty`",
+            LONGEST,
+            || Metrics::of(&node),
+            is_gone,
+        )
+        .map(drop)
     })
 }
 

@@ -1,6 +1,6 @@
 //! What the pass over the flow table brings to light, noted for whoever asks for metrics.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tracing::warn;
 
 use super::Agent;
@@ -15,12 +15,20 @@ impl Agent {
         metrics.datapath.fills(&self.datapath.fills());
         metrics.datapath.flows(&flows.classes);
         metrics.source_ports.used(&flows.destinations);
+        let drops = self.datapath.drops();
+        if let Err(error) = &drops {
+            warn!(%error, "drops are not told by service");
+        }
+        let dropped = drops.iter().flatten().map(|((id, _), _)| *id);
+        let told_of: FxHashSet<u32> = flows.services.keys().copied().chain(dropped).collect();
         let services = self.datapath.services_by_id();
+        let services = services.filter(|(id, _)| told_of.contains(id));
         let services: FxHashMap<_, _> = services.map(|(id, name)| (id, name.clone())).collect();
-        metrics.services.flows(&services, &flows.services);
-        match self.datapath.drops() {
-            Ok(drops) => metrics.services.drops(&services, drops),
-            Err(error) => warn!(%error, "drops are not told by service"),
+        let by_service = &mut metrics.services;
+        by_service.forget_but(|name| self.datapath.has_service(name));
+        by_service.flows(&services, &flows.services);
+        if let Ok(drops) = drops {
+            by_service.drops(&services, drops);
         }
     }
 }

@@ -243,6 +243,11 @@ impl Services {
         ]
     }
 
+    /// Whether the maps hold this service.
+    pub(super) fn holds(&self, name: &ObjectName) -> bool {
+        self.by_service.contains_key(name)
+    }
+
     /// The services by the ids of their ports.
     pub(super) fn by_id(&self) -> impl Iterator<Item = (u32, &ObjectName)> {
         self.by_key.iter().map(|(key, id)| (*id, &key.service))

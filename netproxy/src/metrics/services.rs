@@ -62,14 +62,25 @@ impl ServiceMetrics {
         }
     }
 
-    /// What the programs have dropped since ever, by id and reason. `services` are all there are, by
-    /// the ids of their ports.
+    /// Only these services are there (any more).
+    pub fn forget_but(&mut self, is_there: impl Fn(&ObjectName) -> bool) {
+        let gone = self.shown.iter().filter(|name| !is_there(name));
+        for name in gone.cloned().collect::<Vec<_>>() {
+            self.flows.remove(&of(Some(&name)));
+            for reason in Reason::ALL {
+                self.drops.remove(&of_reason(Some(&name), *reason));
+            }
+            self.shown.remove(&name);
+        }
+    }
+
+    /// What the programs have dropped since ever, by id and reason. `services` are those that there are
+    /// with such an id.
     pub fn drops(
         &mut self,
         services: &FxHashMap<u32, ObjectName>,
         drops: BTreeMap<(u32, Reason), u64>,
     ) {
-        self.forget_but(&services.values().collect());
         for (key, count) in &drops {
             // The kernel forgets a count that is rarely touched, or whose id is given to another.
             let before = self.counted.get(key).filter(|before| *before <= count);
@@ -84,9 +95,8 @@ impl ServiceMetrics {
         self.counted = drops;
     }
 
-    /// The flows of a pass, by id. `services` are all there are, by the ids of their ports.
+    /// The flows of a pass, by id. `services` are those that there are with such an id.
     pub fn flows(&mut self, services: &FxHashMap<u32, ObjectName>, flows: &FxHashMap<u32, u32>) {
-        self.forget_but(&services.values().collect());
         let mut by_name: FxHashMap<&ObjectName, i64> = FxHashMap::default();
         let mut others = 0;
         for (id, count) in flows {
@@ -119,17 +129,6 @@ impl ServiceMetrics {
             self.shown.insert(service.clone());
         }
         has_room
-    }
-
-    fn forget_but(&mut self, present: &BTreeSet<&ObjectName>) {
-        let gone = self.shown.iter().filter(|name| !present.contains(name));
-        for name in gone.cloned().collect::<Vec<_>>() {
-            self.flows.remove(&of(Some(&name)));
-            for reason in Reason::ALL {
-                self.drops.remove(&of_reason(Some(&name), *reason));
-            }
-            self.shown.remove(&name);
-        }
     }
 }
 

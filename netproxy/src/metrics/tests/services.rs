@@ -75,6 +75,9 @@ fn a_service_that_is_gone_makes_room_and_its_flows_are_nobodys() {
     let only: FxHashMap<_, _> = all.into_iter().filter(|(id, _)| *id == 2).collect();
     metrics
         .services
+        .forget_but(|name| only.values().any(|it| it == name));
+    metrics
+        .services
         .flows(&only, &[(1, 10), (2, 4)].into_iter().collect());
     metrics.services.drops(&only, dropped(&[(1, 5)]));
 
