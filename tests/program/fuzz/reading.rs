@@ -223,7 +223,9 @@ impl Reading {
     pub(super) fn flags(&self, bytes: &[u8]) -> u8 {
         let byte = |offset: usize| bytes[..self.end].get(self.transport + offset).copied();
         // A chunk that is cut off by a lie about the length is one to the programs; a stack drops it.
-        let has_chunk = self.declared_end.is_none_or(|end| self.transport + 16 <= end);
+        let has_chunk = self
+            .declared_end
+            .is_none_or(|end| self.transport + 16 <= end);
         match self.protocol {
             _ if self.ports.is_none() => 0,
             TCP => byte(13).unwrap_or_default(),
