@@ -208,7 +208,7 @@ fn an_address_that_is_not_routed_back_to_the_pods_device_is_outside() {
 
 #[test]
 fn devices_without_a_link_layer_translate_alike() {
-    let mut world = World::new();
+    let mut world = World::new().with_layer_3();
     for flavour in Flavour::ALL {
         let endpoint = flavour.local_pod(1).at(POD_PORT);
         let shop = Shop::new(flavour, 1).here(endpoint.ip());

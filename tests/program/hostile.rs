@@ -29,7 +29,7 @@ fn config() -> Config {
 
 /// The node of all cases: services of every flavour, with endpoints here and elsewhere.
 fn node() -> World {
-    let mut world = World::new();
+    let mut world = World::new().with_layer_3();
     for flavour in Flavour::ALL {
         let mixed = Shop::new(flavour, 1)
             .here(flavour.local_pod(1))

@@ -335,7 +335,7 @@ fn a_source_port_of_the_flows_own_is_turned_back() {
 
 #[test]
 fn devices_without_a_link_layer_translate_errors_alike() {
-    let mut world = World::new();
+    let mut world = World::new().with_layer_3();
     for flavour in Flavour::ALL {
         let shop = Shop::new(flavour, 1).elsewhere(flavour.remote_pod(1));
         world.serve(&[&shop]);

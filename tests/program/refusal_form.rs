@@ -86,7 +86,7 @@ fn a_datagram_without_a_checksum_is_refused_like_any_other() {
 
 #[test]
 fn devices_without_a_link_layer_refuse_alike() {
-    let world = node();
+    let world = node().with_layer_3();
     for flavour in Flavour::ALL {
         let shop = Shop::new(flavour, 1);
         let client = flavour.outside().at(40_000);
@@ -111,7 +111,7 @@ fn devices_without_a_link_layer_refuse_alike() {
 
 #[test]
 fn headers_longer_than_the_plain_ones_are_quoted_without_a_link_layer() {
-    let world = node();
+    let world = node().with_layer_3();
     for flavour in Flavour::ALL {
         let client = flavour.outside().at(40_000);
         let request = flavour

@@ -144,7 +144,7 @@ fn packets_of_edge_flows_are_left_to_the_stack() {
 
 #[test]
 fn devices_without_a_link_layer_tell_the_mtu_alike() {
-    let mut world = World::new();
+    let mut world = World::new().with_layer_3();
     for flavour in Flavour::ALL {
         let (shop, endpoint) = narrow(flavour, &mut world);
         let client = flavour.outside().at(40_000);

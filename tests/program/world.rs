@@ -49,6 +49,7 @@ pub(crate) struct World {
     ports: SourcePorts,
     map_sizes: Vec<MapSize>,
     local_clients: LocalClients,
+    has_layer_3: bool,
     // Last: the rest must go before the namespaces do.
     _namespace: Namespace,
 }
@@ -92,10 +93,19 @@ impl World {
             ports,
             map_sizes,
             local_clients,
+            has_layer_3: false,
             _namespace: namespace,
         };
         world.start();
         world
+    }
+
+    /// `tun0` is served, too. It has programs of its own: to have the kernel verify them for every world
+    /// takes half of the time of all tests.
+    pub(crate) fn with_layer_3(mut self) -> Self {
+        self.has_layer_3 = true;
+        self.serve_devices(false);
+        self
     }
 
     /// Brings these services to the state they describe.
@@ -139,9 +149,20 @@ impl World {
         let node_ports = Flavour::ALL.iter().map(|flavour| flavour.node()).collect();
         datapath.set_node_addresses(&own, &node_ports)?;
         datapath.set_sources(&topology::sources())?;
-        datapath.set_devices(&attachments(false))?;
+        datapath.set_devices(&self.attachments(false))?;
         self.datapath = Some(datapath);
-        for device in DEVICES {
+        self.open_hooks();
+        Ok(())
+    }
+
+    fn serve_devices(&mut self, does_netfilter_see_bridges: bool) {
+        let devices = self.attachments(does_netfilter_see_bridges);
+        self.datapath().set_devices(&devices).unwrap();
+        self.open_hooks();
+    }
+
+    fn open_hooks(&mut self) {
+        for device in self.devices() {
             for (direction, name) in [
                 (Direction::Ingress, "ingress"),
                 (Direction::Egress, "egress"),
@@ -155,7 +176,25 @@ impl World {
                 self.hooks.insert((device.name, direction), Arc::new(hook));
             }
         }
-        Ok(())
+    }
+
+    /// Those that are served.
+    fn devices(&self) -> Vec<DeviceSpec> {
+        let is_served = |device: &DeviceSpec| device.has_link_layer || self.has_layer_3;
+        DEVICES.into_iter().filter(is_served).collect()
+    }
+
+    fn attachments(&self, does_netfilter_see_bridges: bool) -> Vec<Attachment> {
+        let devices = self.devices().into_iter();
+        devices
+            .map(|device| Attachment {
+                bridge_netfilter: BridgeNetfilter {
+                    v4: does_netfilter_see_bridges || device.master.is_none(),
+                    v6: does_netfilter_see_bridges || device.master.is_none(),
+                },
+                ..attachment(&device)
+            })
+            .collect()
     }
 
     /// A packet enters the node by a device.
@@ -192,7 +231,7 @@ impl World {
 
     /// Netfilter sees what bridges switch from now on.
     pub(crate) fn show_bridges_to_netfilter(&mut self) {
-        self.datapath().set_devices(&attachments(true)).unwrap();
+        self.serve_devices(true);
     }
 
     /// A packet that was forwarded leaves the node by a device.
@@ -260,16 +299,6 @@ impl World {
 
 fn ifindex(device: &str) -> u32 {
     if_nametoindex(device).unwrap()
-}
-
-fn attachments(does_netfilter_see_bridges: bool) -> [Attachment; DEVICES.len()] {
-    DEVICES.map(|device| Attachment {
-        bridge_netfilter: BridgeNetfilter {
-            v4: does_netfilter_see_bridges || device.master.is_none(),
-            v6: does_netfilter_see_bridges || device.master.is_none(),
-        },
-        ..attachment(&device)
-    })
 }
 
 fn attachment(device: &DeviceSpec) -> Attachment {

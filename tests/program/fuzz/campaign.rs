@@ -76,7 +76,7 @@ impl Campaign {
     pub(super) fn new(seed: u64) -> Self {
         let sizes = ["FLOWS_V4", "FLOWS_V6", "PENDING_V4", "PENDING_V6"];
         let sizes = sizes.map(|map| format!("{map}=16384"));
-        let mut world = World::with_map_sizes(&sizes.each_ref().map(String::as_str));
+        let mut world = World::with_map_sizes(&sizes.each_ref().map(String::as_str)).with_layer_3();
         serve(&mut world);
         let (gates, hooks) = world
             .hooks()
