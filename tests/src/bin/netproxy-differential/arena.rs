@@ -64,10 +64,6 @@ impl<'lab> Arena<'lab> {
         control_plane: &ControlPlane<'_>,
     ) -> Result<Self> {
         control_plane.register_nodes()?;
-        for node in crate::case::NodeName::BOTH {
-            let label = format!("topology.kubernetes.io/zone={}", node.zone());
-            control_plane.kubectl(&["label", "node", node.name(), &label])?;
-        }
         twin::start_kube_proxy(kube, control_plane)?;
         let mut arena = Self {
             agents: Agents::start(netproxy, kube, control_plane)?,
@@ -79,6 +75,14 @@ impl<'lab> Arena<'lab> {
             next_slot: 0,
             tally: Tally::default(),
         };
+        arena.apply(Objects::new())?;
+        // Not before: kube-proxy may learn a zone before it has anybody to tell of it, and then takes hints
+        // for none until the zone changes (newNodeTopologyConfig in pkg/proxy/config/config.go, whose
+        // informer already runs).
+        for node in crate::case::NodeName::BOTH {
+            let label = format!("topology.kubernetes.io/zone={}", node.zone());
+            control_plane.kubectl(&["label", "node", node.name(), &label])?;
+        }
         arena.apply(Objects::new())?;
         Ok(arena)
     }
