@@ -103,3 +103,25 @@ pub(super) fn only_headers_change(
         Err("something other than addresses, ports, checksums and hop limit changed".to_owned())
     }
 }
+
+/// Whether the frame of `output` goes back to where that of `input` came from.
+pub(super) fn goes_back(input: &[u8], output: &[u8]) -> bool {
+    output[..6] == input[6..12] && output[6..12] == input[..6] && output[12..14] == input[12..14]
+}
+
+/// Whether the checksums of `answer`, which `packet` has become, are right; else what is wrong. That of the
+/// transport may still be left to the device, where the packet's looked so.
+pub(super) fn sums_of_answer_hold(
+    input: &[u8],
+    packet: &Reading,
+    output: &[u8],
+    answer: &Reading,
+) -> Result<(), &'static str> {
+    if answer.header_sum(output).is_some_and(|sum| sum != 0) {
+        Err("has a wrong header checksum")
+    } else if answer.transport_sum(output) != Some(0) && !packet.looks_left_to_device(input) {
+        Err("has a wrong checksum")
+    } else {
+        Ok(())
+    }
+}

@@ -1,7 +1,7 @@
 //! What an ICMP error must be that a packet has become.
 
 use super::opening::is_one_host;
-use super::{Case, REDIRECT, way};
+use super::{Case, REDIRECT, bytes, way};
 use crate::fuzz::model::Model;
 use crate::fuzz::reading::{ICMP, ICMP_HEADER, ICMPV6, Piece, Reading, SCTP, TCP};
 
@@ -40,9 +40,7 @@ pub(super) fn judge(
     )?;
     if case.gate.has_link_layer {
         may_be(
-            output[..6] == case.input[6..12]
-                && output[6..12] == case.input[..6]
-                && output[12..14] == case.input[12..14],
+            bytes::goes_back(case.input, output),
             "goes astray in its network",
         )?;
         may_be(
@@ -70,14 +68,8 @@ pub(super) fn judge(
         case.input[packet.ip..].starts_with(quote) && quote.len() <= headers,
         "quotes something else",
     )?;
-    may_be(
-        error.header_sum(output).is_none_or(|sum| sum == 0),
-        "has a wrong header checksum",
-    )?;
-    may_be(
-        error.transport_sum(output) == Some(0) || packet.looks_left_to_device(case.input),
-        "has a wrong checksum",
-    )?;
+    bytes::sums_of_answer_hold(case.input, packet, output, &error)
+        .map_err(|what| format!("a refusal {what}"))?;
     let said = [output[error.transport], output[error.transport + 1]];
     is_true(model, case, packet, said)
 }

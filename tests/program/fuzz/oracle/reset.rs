@@ -1,7 +1,7 @@
 //! What the reset must be that a segment of an unknown connection has become (RFC 9293, section 3.5.2).
 
 use super::opening::is_one_host;
-use super::{Case, REDIRECT};
+use super::{Case, REDIRECT, bytes};
 use crate::fuzz::model::Model;
 use crate::fuzz::reading::{ACK, RST, Reading, TCP};
 
@@ -63,9 +63,7 @@ pub(super) fn judge(
     }
     if case.gate.has_link_layer {
         must(
-            output[..6] == case.input[6..12]
-                && output[6..12] == case.input[..6]
-                && output[12..14] == case.input[12..14],
+            bytes::goes_back(case.input, output),
             "goes astray in its network",
         )?;
     }
@@ -81,12 +79,6 @@ pub(super) fn judge(
             && segment[12..14] == [5 << 4, RST],
         "acknowledges or resets something else",
     )?;
-    must(
-        reset.header_sum(output).is_none_or(|sum| sum == 0),
-        "has a wrong header checksum",
-    )?;
-    must(
-        reset.transport_sum(output) == Some(0) || packet.looks_left_to_device(case.input),
-        "has a wrong checksum",
-    )
+    bytes::sums_of_answer_hold(case.input, packet, output, &reset)
+        .map_err(|what| format!("a reset {what}"))
 }
