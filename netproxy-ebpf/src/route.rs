@@ -1,7 +1,5 @@
 //! Routes: where a translated packet leaves, and with which source.
 
-use core::mem::MaybeUninit;
-
 use aya_ebpf::bindings::{
     BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_SUCCESS,
     BPF_FIB_LOOKUP_SRC, bpf_fib_lookup, bpf_redir_neigh,
@@ -67,8 +65,8 @@ fn look_up<F: Family, P: Packet>(
     bytes: u16,
     route: &mut Route<F>,
 ) -> Result<(), Counter> {
-    let mut room = MaybeUninit::uninit();
-    let request = blank(&mut room);
+    // SAFETY: all zeros is a valid request.
+    let mut request: bpf_fib_lookup = unsafe { core::mem::zeroed() };
     request.family = F::AF;
     request.__bindgen_anon_1.tot_len = bytes;
     request.ifindex = packet.ifindex();
@@ -79,7 +77,7 @@ fn look_up<F: Family, P: Packet>(
     let answer = unsafe {
         fib_lookup(
             packet.context(),
-            &raw mut *request,
+            &raw mut request,
             size_of::<bpf_fib_lookup>() as i32,
             flags,
         )
@@ -115,23 +113,6 @@ fn source_on<F: Family>(ifindex: u32) -> F::Address {
     // SAFETY: the entry is copied at once; user space replaces entries, it does not change them.
     let source = unsafe { SOURCES.get(&ifindex).or_else(|| SOURCES.get(&ANY_DEVICE)) };
     source.map_or(F::Address::UNSPECIFIED, F::address_of)
-}
-
-/// Makes `room` all zeros, word for word: `mem::zeroed` becomes a call of a `memset` that the
-/// verifier walks byte by byte.
-#[inline(always)]
-fn blank(room: &mut MaybeUninit<bpf_fib_lookup>) -> &mut bpf_fib_lookup {
-    const WORDS: usize = size_of::<bpf_fib_lookup>() / size_of::<u32>();
-    const { assert!(WORDS * size_of::<u32>() == size_of::<bpf_fib_lookup>()) };
-    let words = room.as_mut_ptr().cast::<u32>();
-    // SAFETY: every word is written, at its alignment; all zeros is a valid
-    // request.
-    unsafe {
-        for index in 0..WORDS {
-            words.add(index).write_volatile(0);
-        }
-        room.assume_init_mut()
-    }
 }
 
 impl<F: Family> Route<F> {
