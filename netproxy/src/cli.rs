@@ -7,10 +7,12 @@
 mod check;
 mod cleanup;
 mod clients;
+mod completions;
 mod counters;
 mod drops;
 mod endpoints;
 pub(crate) mod error;
+mod explain;
 mod flows;
 mod init;
 mod log;
@@ -37,6 +39,7 @@ Examples:
   netproxy check                      what stands in netproxy's way on this node
   netproxy services                   every service port that this node serves
   netproxy endpoints default/web      who answers for it, and to whom
+  netproxy explain shop/cart          why these endpoints, and not the others
   netproxy flows --client 10.0.0.7    what a client is connected to
   netproxy drops                      who was not served, and why
   netproxy services -o json | jq '.[] | select(.endpoints.total == 0) | .name'
@@ -78,6 +81,8 @@ enum Command {
     Services(services::ServicesArgs),
     /// List the endpoints of services, and which clients may use them
     Endpoints(endpoints::EndpointsArgs),
+    /// Tell why a service's endpoints are used or not, and by whom
+    Explain(explain::ExplainArgs),
     /// List the flows that are being translated
     Flows(flows::FlowsArgs),
     /// List what was not served, and why, by service
@@ -92,6 +97,10 @@ enum Command {
     Init(init::InitArgs),
     /// Remove every program, map and pin of netproxy from this node
     Cleanup(cleanup::CleanupArgs),
+    /// Print what a shell needs to complete this command line
+    Completions(completions::CompletionsArgs),
+    /// Write man pages
+    Man(completions::ManArgs),
     /// End the sockets that the agent names on standard input; the agent starts it
     #[command(name = terminate::COMMAND, hide = true)]
     TerminateSockets,
@@ -124,6 +133,7 @@ impl Cli {
             Command::Run(args) => args.run(&bpffs, log, &mut list)?,
             Command::Services(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Endpoints(args) => args.run(&View::open(&pins)?, &mut list)?,
+            Command::Explain(args) => args.run(&pins, &mut list)?,
             Command::Flows(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Drops(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Counters(args) => args.run(&View::open(&pins)?, &mut list)?,
@@ -131,6 +141,8 @@ impl Cli {
             Command::Check(args) => code = args.run(&bpffs, &mut list)?,
             Command::Init(args) => args.run(&bpffs, &mut list)?,
             Command::Cleanup(args) => args.run(&pins, &mut list)?,
+            Command::Completions(args) => args.run(&mut list)?,
+            Command::Man(args) => args.run(&mut list)?,
             Command::TerminateSockets => {}
         }
         list.finish()?;

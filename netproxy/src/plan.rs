@@ -4,8 +4,9 @@
 //! `ports` walks a Service; for each of its ports `join` finds the endpoints, `topology` reads
 //! their hints, and `segments` sorts them so that every set a client may use is one window.
 //! `node_ports` chooses the addresses that NodePorts answer on; `health` counts for load balancers.
-//! `socket_clients` says which pods are balanced at the socket.
+//! `socket_clients` says which pods are balanced at the socket. `explain` tells why an endpoint is used or not.
 
+mod explain;
 mod health;
 mod join;
 mod node_ports;
@@ -18,6 +19,7 @@ mod wanted;
 #[cfg(test)]
 mod tests;
 
+pub use explain::{ExplainedEndpoint, ExplainedPort, Preferred, Reason, explain_service};
 pub use health::{HealthCheck, health_check};
 pub use node_ports::{node_ips, node_port_addresses};
 pub use ports::plan_service;

@@ -26,7 +26,10 @@ use self::clients::Clients;
 use self::group::Group;
 use self::last_known::LastKnown;
 use crate::model::{Change, Endpoint, EndpointSlice, Label, Node, ObjectName, PodUid, Service};
-use crate::plan::{HealthCheck, NodeView, WantedPort, health_check, node_ips, plan_service};
+use crate::plan::{
+    ExplainedPort, HealthCheck, NodeView, WantedPort, explain_service, health_check, node_ips,
+    plan_service,
+};
 use crate::settings::Settings;
 
 /// Services, the slices of each, this node's Node, and what its pods say of themselves.
@@ -127,6 +130,13 @@ impl Store {
         };
         let slices: Vec<_> = self.slices(service).collect();
         plan_service(object, &slices, &self.view)
+    }
+
+    /// Why the endpoints of the service's ports are used or not; None: there is no such service.
+    #[must_use]
+    pub fn explain(&self, service: &ObjectName) -> Option<Vec<ExplainedPort>> {
+        let slices: Vec<_> = self.slices(service).collect();
+        Some(explain_service(self.service(service)?, &slices, &self.view))
     }
 
     /// The health check that the service wants on this node.

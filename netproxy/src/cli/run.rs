@@ -22,7 +22,8 @@ use tracing::{info, warn};
 
 use self::kube_proxy::KubeProxyArgs;
 use self::own::OwnArgs;
-use self::this_node::{host_name, look_around, sockets, source_ports};
+pub(super) use self::this_node::host_name;
+use self::this_node::{look_around, sockets, source_ports};
 use super::cleanup::clean_up;
 use super::log::{LogArgs, LogWish};
 use super::table::Listing;

@@ -113,6 +113,11 @@ impl<'a> Listing<'a> {
         writeln!(self.out, "{text}").context(STDOUT)
     }
 
+    /// Prints what is neither for people nor for programs that read tables.
+    pub(super) fn raw(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.out.write_all(bytes).context(STDOUT)
+    }
+
     /// Writes out what is buffered, as more comes only later.
     pub(super) fn flush(&mut self) -> anyhow::Result<()> {
         self.out.flush().context(STDOUT)

@@ -22,20 +22,26 @@ pub fn plan_service(
     slices: &[&EndpointSlice],
     node: &NodeView,
 ) -> Vec<WantedPort> {
+    in_every_family(service, slices, |port, family, slices| {
+        plan_port(service, port, family, slices, node)
+    })
+}
+
+/// What `plan` makes of every port of `service`, in both families it has a cluster IP of. It is given
+/// the slices in the order of their names.
+pub(super) fn in_every_family<T>(
+    service: &Service,
+    slices: &[&EndpointSlice],
+    plan: impl Fn(&ServicePort, Family, &[&EndpointSlice]) -> T,
+) -> Vec<T> {
     let mut slices = slices.to_vec();
     slices.sort_by(|a, b| a.name.cmp(&b.name));
-    let families = Family::BOTH
-        .into_iter()
-        .filter(|family| of_family(&service.cluster_ips, *family).next().is_some());
-
     let ports = last_of_each_name(&service.ports);
-    families
-        .flat_map(|family| {
-            let slices = &slices;
-            ports
-                .iter()
-                .map(move |port| plan_port(service, port, family, slices, node))
-        })
+    Family::BOTH
+        .into_iter()
+        .filter(|family| of_family(&service.cluster_ips, *family).next().is_some())
+        .flat_map(|family| ports.iter().map(move |port| (*port, family)))
+        .map(|(port, family)| plan(port, family, &slices))
         .collect()
 }
 
@@ -53,7 +59,7 @@ fn last_of_each_name(ports: &[ServicePort]) -> Vec<&ServicePort> {
 }
 
 /// The wanted state of one port in one family; `slices` in the order of their names.
-fn plan_port(
+pub(super) fn plan_port(
     service: &Service,
     port: &ServicePort,
     family: Family,
@@ -67,9 +73,7 @@ fn plan_port(
         TrafficPolicy::Cluster => segments.cluster(),
         TrafficPolicy::Local => segments.local(),
     };
-    let is_external = frontends
-        .iter()
-        .any(|frontend| frontend.kind != FrontendKind::ClusterIp);
+    let is_external = frontends.iter().any(WantedFrontend::is_external);
     let is_external_local = is_external && service.external_policy == TrafficPolicy::Local;
     // Without an external frontend nobody may use these windows, so they stay empty.
     let external_cluster = if is_external {

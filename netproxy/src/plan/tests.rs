@@ -2,6 +2,7 @@
 //! read a window as endpoint names.
 
 mod categorise;
+mod explain;
 mod external;
 mod health;
 mod merge;

@@ -120,6 +120,22 @@ pub struct WantedRange {
     pub masquerades_external: bool,
 }
 
+impl WantedPort {
+    /// Whether clients reach it otherwise than by a cluster IP.
+    #[must_use]
+    pub fn is_external(&self) -> bool {
+        self.frontends.iter().any(WantedFrontend::is_external)
+    }
+}
+
+impl WantedFrontend {
+    /// Whether it is other than a cluster IP.
+    #[must_use]
+    pub fn is_external(&self) -> bool {
+        self.kind != FrontendKind::ClusterIp
+    }
+}
+
 impl fmt::Display for PortKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

@@ -7,6 +7,7 @@
 
 mod cleanup;
 mod configuration;
+mod explain;
 mod init;
 mod node;
 mod objects;
@@ -257,6 +258,23 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 
         assert_eq!(text(&output.stderr), "", "netproxy {words}");
         assert!(output.status.success(), "netproxy {words}");
+    }
+}
+
+#[test]
+fn shells_and_man_are_told_of_every_command() {
+    let node = Node::new();
+    let pages = tempfile::TempDir::new().unwrap();
+
+    for shell in ["bash", "zsh", "fish"] {
+        let script = node.prints(&format!("completions {shell}"));
+        assert!(script.contains("endpoints"), "{script}");
+    }
+    node.prints(&format!("man {}", pages.path().join("man1").display()));
+
+    for page in ["netproxy.1", "netproxy-run.1", "netproxy-explain.1"] {
+        let text = std::fs::read_to_string(pages.path().join("man1").join(page)).unwrap();
+        assert!(text.contains(".SH NAME"), "{page}: {text}");
     }
 }
 

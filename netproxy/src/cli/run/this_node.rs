@@ -32,7 +32,7 @@ pub(super) fn look_around(bpffs: &Path, cgroup: Option<&Path>) {
 }
 
 /// This host's name, as kube-proxy would have it.
-pub(super) fn host_name() -> anyhow::Result<String> {
+pub(in crate::cli) fn host_name() -> anyhow::Result<String> {
     let name = nix::unistd::gethostname()
         .context("this host's name cannot be read; name the node with --hostname-override")?;
     let name = name
