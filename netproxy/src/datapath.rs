@@ -25,6 +25,7 @@ mod frontends;
 mod grace;
 mod handover;
 mod header;
+mod link;
 mod load;
 mod map_fill;
 mod map_size;
@@ -405,15 +406,18 @@ impl Datapath {
         self.flows.has_foreign()
     }
 
-    /// Leaves these flows to the other proxy, of those to frontends of ours, and no others; new ones
-    /// only if they `are_new`. Yields how many.
+    /// Leaves these flows to the other proxy, of those of datagrams only to frontends of ours, and no others;
+    /// new ones of datagrams only if they `are_new`. Yields how many.
     pub(crate) fn note_foreign_flows(
         &mut self,
         flows: &[Translated],
         are_new: bool,
     ) -> Result<usize, DatapathError> {
         let wanted = flows.iter().filter_map(|flow| {
-            let service = self.service_of(flow)?;
+            let service = match (self.service_of(flow), flow.protocol) {
+                (None, Protocol::Udp) => return None,
+                (service, _) => service.unwrap_or(0),
+            };
             Some(ForeignFlow {
                 translated: *flow,
                 service,

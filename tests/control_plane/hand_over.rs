@@ -34,6 +34,8 @@ const SERVERS_UDP: u16 = 5353;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long everything goes on between two steps: dozens of requests of every kind.
 const WHILE: Duration = Duration::from_secs(2);
+/// How many source ports of clients there are in each step.
+const PORTS_OF_A_STEP: u16 = 9_000;
 /// How long a proxy may take to end when it is told to.
 const LONGEST_END: Duration = Duration::from_secs(20);
 
@@ -57,21 +59,21 @@ fn go_there_and_back(name: &str, mode: Mode, at_sockets: bool) -> Result<()> {
         .client("outside")
         .run(|lab| {
             let mut ground = Ground::raise(lab, mode)?;
-            let through_kube_proxy = Traffics::start(lab, true)?;
+            take_ports(lab, 0)?;
+            let through_kube_proxy = Traffics::start(lab, Talks::lasting_or_all(at_sockets))?;
             sleep(WHILE);
 
             ground.start_agents(at_sockets)?;
             ground.stop_kube_proxies()?;
             ground.remove_rules()?;
-            // A kube-proxy that starts makes netfilter forget flows of datagrams to services that it does not
-            // itself translate (pkg/proxy/conntrack/cleanup.go), and takes those of the host, if a socket
-            // has not sent them straight to their endpoint.
-            let through_netproxy = Traffics::start(lab, at_sockets)?;
+            take_ports(lab, 1)?;
+            let through_netproxy = Traffics::start(lab, Talks::none_or_all(at_sockets))?;
             sleep(WHILE);
 
             ground.start_kube_proxies()?;
             let drains = ground.drain()?;
-            let after = Traffics::start(lab, true)?;
+            take_ports(lab, 2)?;
+            let after = Traffics::start(lab, Talks::All)?;
             sleep(WHILE);
             through_netproxy
                 .finish()
@@ -86,6 +88,19 @@ fn go_there_and_back(name: &str, mode: Mode, at_sockets: bool) -> Result<()> {
                 .finish()
                 .context("begun through the first kube-proxy")
         })
+}
+
+/// Has what begins from now on come from ports that no earlier step has used. Who comes again from the port of a
+/// flow that netfilter or netproxy still has goes on with it, and a drain may have to cut it in the end.
+fn take_ports(lab: &Lab, step: u16) -> Result<()> {
+    let first = 32_768 + step * PORTS_OF_A_STEP;
+    let others = format!("32767-{},{}-60999", first - 1, first + PORTS_OF_A_STEP);
+    let setting = format!("net.ipv4.ip_local_reserved_ports={others}");
+    let words = ["sysctl", "-qw", &setting];
+    lab.pod("shell")?.run(&words)?;
+    lab.client("outside")?.run(&words)?;
+    lab.node("a")?.run(&words)?;
+    Ok(())
 }
 
 /// The cluster, and who serves it.
@@ -202,6 +217,27 @@ impl<'lab> Ground<'lab> {
     }
 }
 
+/// Which conversations are held. Not all of the host's can be: a kube-proxy that starts makes netfilter forget
+/// flows of datagrams to services that it does not itself translate (pkg/proxy/conntrack/cleanup.go), and
+/// takes those of the host, if a socket has not sent them straight to their endpoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Talks {
+    None,
+    /// Those that the proxy which serves them now serves to their end.
+    Lasting,
+    All,
+}
+
+impl Talks {
+    fn lasting_or_all(at_sockets: bool) -> Self {
+        if at_sockets { Self::All } else { Self::Lasting }
+    }
+
+    fn none_or_all(at_sockets: bool) -> Self {
+        if at_sockets { Self::All } else { Self::None }
+    }
+}
+
 /// Traffic of every kind from everywhere, none of which may fail.
 struct Traffics {
     holds: Vec<Hold>,
@@ -210,8 +246,7 @@ struct Traffics {
 }
 
 impl Traffics {
-    /// Of the host's own conversations, those that last are left out unless `host_talks`.
-    fn start(lab: &Lab, host_talks: bool) -> Result<Self> {
+    fn start(lab: &Lab, of_host: Talks) -> Result<Self> {
         let mut traffics = Self {
             holds: Vec::new(),
             loads: Vec::new(),
@@ -220,13 +255,13 @@ impl Traffics {
         let (shell, node) = (lab.pod("shell")?, lab.node("a")?);
         for ip in CLUSTER_IPS {
             let ip: IpAddr = ip.parse()?;
-            traffics.add(&shell, ip, HTTP_PORT, UDP_PORT, true)?;
+            traffics.add(&shell, ip, HTTP_PORT, UDP_PORT, Talks::All)?;
         }
         let ip = CLUSTER_IPS[0].parse()?;
-        traffics.add(&node, ip, HTTP_PORT, UDP_PORT, host_talks)?;
+        traffics.add(&node, ip, HTTP_PORT, UDP_PORT, of_host)?;
         let outside = lab.client("outside")?;
         for ip in node.internal_ips() {
-            traffics.add(&outside, ip, NODE_HTTP, NODE_UDP, true)?;
+            traffics.add(&outside, ip, NODE_HTTP, NODE_UDP, Talks::All)?;
         }
         Ok(traffics)
     }
@@ -238,7 +273,7 @@ impl Traffics {
         ip: IpAddr,
         http: u16,
         udp: u16,
-        talks_last: bool,
+        talks: Talks,
     ) -> Result<()> {
         let (url, udp) = (url(ip, http), SocketAddr::new(ip, udp));
         self.holds.push(from.hold(&url)?);
@@ -246,9 +281,11 @@ impl Traffics {
             .timeout(PATIENCE)
             .interval(Duration::from_millis(20));
         self.loads.push(from.load(&load)?);
-        if talks_last {
+        if talks != Talks::None {
             self.talks.push(from.talk(udp, None, false)?);
             self.talks.push(from.talk(udp, None, true)?);
+        }
+        if talks == Talks::All {
             self.talks.push(from.talk(udp, Some(4), false)?);
         }
         Ok(())

@@ -25,6 +25,7 @@ mod netfilter;
 mod node_port;
 mod node_port_addresses;
 mod opt_out;
+mod other_proxy;
 mod outside_address;
 mod path_mtu;
 mod refusal;

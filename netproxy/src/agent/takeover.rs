@@ -1,15 +1,15 @@
 //! Taking over from another proxy, kube-proxy as a rule, while it serves.
 //!
 //! Connections that it began go on through its rules, or what netfilter remembers of them: their segments
-//! open no flow here. A flow of datagrams has no beginning that could be seen; so while frontends come into
-//! force, datagrams of unknown flows are left to the other proxy and noted, then netfilter is asked for all
-//! that it translates, and only then the first datagram of a flow is ours.
+//! open no flow here, and the tuples in which they are answered are noted before we give out any. A flow of
+//! datagrams has no beginning that could be seen; so while frontends come into force, datagrams of unknown
+//! flows are left to the other proxy and noted, then netfilter is asked for all that it translates, and only
+//! then the first datagram of a flow is ours.
 
 use tracing::{debug, error, info};
 
 use super::Agent;
-use crate::model::Protocol;
-use crate::netfilter::{self, Translated};
+use crate::netfilter;
 
 impl Agent {
     /// Leaves datagrams to another proxy, if there may be one and nothing is served yet.
@@ -17,6 +17,9 @@ impl Agent {
         self.takes_over = self.datapath.serves_nothing();
         if !self.takes_over || !netfilter::may_serve() {
             return;
+        }
+        if let Err(error) = self.note_foreign_flows(true) {
+            error!(error, "connections that another proxy began may be cut");
         }
         if let Err(error) = self.datapath.leave_datagrams(true) {
             error!(%error, "flows of datagrams that another proxy began may change their endpoint");
@@ -32,12 +35,13 @@ impl Agent {
             Ok(0) => {}
             Ok(flows) => info!(
                 flows,
-                "flows of datagrams that another proxy began are left to it until they end"
+                "what another proxy began is left to it until it ends"
             ),
             Err(error) => {
                 error!(
                     error,
-                    "flows of datagrams that another proxy began may change their endpoint"
+                    "connections that another proxy began may be cut, and flows of datagrams change \
+                     their endpoint"
                 );
             }
         }
@@ -54,7 +58,7 @@ impl Agent {
             Err(error) => error!(%error, "flows of another proxy cannot be followed"),
         }
         match self.note_foreign_flows(false) {
-            Ok(flows) => debug!(flows, "flows of datagrams are another proxy's"),
+            Ok(flows) => debug!(flows, "another proxy's"),
             Err(error) => error!(error, "flows of another proxy cannot be followed"),
         }
     }
@@ -86,9 +90,8 @@ impl Agent {
     }
 
     fn note_foreign_flows(&mut self, are_new: bool) -> Result<usize, String> {
-        let mut flows = netfilter::translated()
+        let flows = netfilter::translated()
             .map_err(|error| format!("netfilter's connections cannot be listed: {error}"))?;
-        flows.retain(|Translated { protocol, .. }| *protocol == Protocol::Udp);
         self.datapath
             .note_foreign_flows(&flows, are_new)
             .map_err(|error| error.to_string())

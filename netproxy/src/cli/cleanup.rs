@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use netproxy::config::GoDuration;
-use netproxy::datapath::{self, Drain, Pins, Removed};
+use netproxy::datapath::{self, Drain, FlowEntry, Pins, Removed};
 use netproxy::netfilter::release_connections;
 
 use self::kube_proxy::KubeProxyArgs;
@@ -76,13 +76,21 @@ impl CleanupArgs {
 
     /// Waits for the last flow.
     fn drain(&self, pins: &Pins, list: &mut Listing<'_>) -> anyhow::Result<()> {
-        let Some(drain) = Drain::begin(pins)? else {
+        let Some(mut drain) = Drain::open(pins)? else {
             return Ok(());
         };
+        // The other proxy gets new connections from the next line on.
+        let left = drain.flows_left()?;
+        let mut are_ports_kept = keep_ports(&mut drain, &left, list)?;
+        drain.begin()?;
         let began = Instant::now();
         let mut told: Option<(Instant, usize)> = None;
         loop {
-            let left = drain.flows_left()?.len();
+            let left = drain.flows_left()?;
+            if are_ports_kept {
+                are_ports_kept = keep_ports(&mut drain, &left, list)?;
+            }
+            let left = left.len();
             if left > 0 && began.elapsed() >= self.timeout {
                 list.line(&format!(
                     "{left} flows are left after {:?}: they are cut",
@@ -106,6 +114,22 @@ impl CleanupArgs {
         drain.let_sockets_go()?;
         Ok(())
     }
+}
+
+/// Keeps the source ports of the flows that are left; yields whether they are all kept.
+fn keep_ports(
+    drain: &mut Drain,
+    left: &[FlowEntry],
+    list: &mut Listing<'_>,
+) -> anyhow::Result<bool> {
+    let Err(error) = drain.keep_ports(left) else {
+        return Ok(true);
+    };
+    list.line(&format!(
+        "not every source port of the flows that are left can be kept from netfilter: {error}; some new \
+         connections of another proxy may fail until they end"
+    ))?;
+    Ok(false)
 }
 
 /// A duration as kube-proxy's flags take them.

@@ -16,6 +16,7 @@ use super::encode::Encode;
 use super::flow_expiry::Expiry;
 use super::networks::Networks;
 use super::{DatapathError, FlowEntry, FlowTable, Pins, batch};
+use crate::netfilter::{Departure, Reservations};
 
 /// How long after its end a connection is waited for, as segments of it may still be on their way.
 const STRAY_S: u32 = 5;
@@ -27,26 +28,34 @@ const ANSWER: Duration = Duration::from_secs(1);
 pub struct Drain {
     pins: Pins,
     flows: FlowTable,
+    /// Source ports of the flows that are left.
+    ports: Reservations,
 }
 
 impl Drain {
-    /// Takes every frontend out of the datapath that is pinned; None: none is.
-    pub fn begin(pins: &Pins) -> Result<Option<Self>, DatapathError> {
+    /// Opens the datapath that is pinned, and changes nothing; None: none is.
+    pub fn open(pins: &Pins) -> Result<Option<Self>, DatapathError> {
         if !pins.are_present()? {
             return Ok(None);
         }
         pins.check_shapes()?;
+        Ok(Some(Self {
+            pins: pins.clone(),
+            flows: FlowTable::open(pins)?,
+            ports: Reservations::default(),
+        }))
+    }
+
+    /// Takes every frontend out of it.
+    pub fn begin(&self) -> Result<(), DatapathError> {
+        let pins = &self.pins;
         // First what drops, then what leads to frontends, then the frontends.
         Networks::open(pins, ["SERVICE_CIDRS_V4", "SERVICE_CIDRS_V6"])?.set(&[])?;
         let addresses = ["ADDRESSES_V4", "ADDRESSES_V6"];
         withdraw_addresses::<Ipv4>(pins, addresses[0])?;
         withdraw_addresses::<Ipv6>(pins, addresses[1])?;
         withdraw_frontends::<Ipv4>(pins, "FRONTENDS_V4")?;
-        withdraw_frontends::<Ipv6>(pins, "FRONTENDS_V6")?;
-        Ok(Some(Self {
-            pins: pins.clone(),
-            flows: FlowTable::open(pins)?,
-        }))
+        withdraw_frontends::<Ipv6>(pins, "FRONTENDS_V6")
     }
 
     /// The flows that have not ended; those of another proxy do not need us.
@@ -59,6 +68,19 @@ impl Drain {
             !is_over && flow.kind != FlowKind::Foreign
         });
         Ok(flows)
+    }
+
+    /// Keeps the source ports of these flows from netfilter, which does not see them and would give them to
+    /// connections of another proxy; and those of no others.
+    pub fn keep_ports(&mut self, flows: &[FlowEntry]) -> io::Result<()> {
+        let pass_netfilter = flows
+            .iter()
+            .filter(|flow| matches!(flow.kind, FlowKind::Whole | FlowKind::Host));
+        self.ports.keep(pass_netfilter.map(|flow| Departure {
+            protocol: flow.protocol,
+            source: flow.source,
+            endpoint: flow.endpoint,
+        }))
     }
 
     /// Has sockets ask packet by packet, and waits for the answers to what they have sent straight to

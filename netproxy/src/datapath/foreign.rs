@@ -1,5 +1,8 @@
-//! Flows of datagrams that another proxy began, and that netfilter goes on translating: noted in the flow
-//! table, so that their packets are left alone and their endpoint stays theirs.
+//! Flows that another proxy began, and that netfilter goes on translating: noted in the flow table, so that
+//! their packets are left alone, their endpoint stays theirs, and so does the tuple in which it answers.
+//!
+//! A connection is recognised by what it is not, a beginning: only its answers are noted. Without that, a source
+//! port of ours could be the one that netfilter has given it.
 //!
 //! Netfilter's table is the record. What it has forgotten is forgotten here, or the flow's next datagram
 //! would be translated by nobody.
@@ -13,12 +16,14 @@ use rustc_hash::FxHashMap;
 use super::encode::Encode;
 use super::flow_table::{FlowTable, Tiers, now_s};
 use super::{DatapathError, batch};
+use crate::model::Protocol;
 use crate::netfilter::Translated;
 
 /// A flow of another proxy, and the service of ours that would serve it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ForeignFlow {
     pub(super) translated: Translated,
+    /// Zero: none, which is for connections only.
     pub(super) service: u32,
     /// The generation at which its endpoint is known to serve.
     pub(super) generation: u32,
@@ -28,8 +33,8 @@ type Halves<A> = FxHashMap<FlowKey<A>, Flow<A>>;
 
 impl FlowTable {
     /// Notes these flows; yields how many there are. If they `are_new`, others may be noted meanwhile; else
-    /// others are forgotten, and those that are not noted stay so: their endpoint no longer serves. A flow of
-    /// our own stays ours.
+    /// others are forgotten, and so stay flows of datagrams that are not noted: their endpoint no longer
+    /// serves. A flow of our own stays ours.
     pub(super) fn set_foreign(
         &self,
         wanted: &[ForeignFlow],
@@ -87,7 +92,9 @@ impl Tiers {
             };
             let key = &halves[0].0;
             let noted = known.iter().find_map(|known| known.get(key).copied());
-            if (noted.is_none() && !are_new) || halves.iter().any(|(key, _)| own.contains_key(key))
+            let may_begin = are_new || (is_connection(flow) && flow.service != 0);
+            if (noted.is_none() && !may_begin)
+                || halves.iter().any(|(key, _)| own.contains_key(key))
             {
                 continue;
             }
@@ -122,8 +129,13 @@ fn is_foreign<A>(flow: &Flow<A>) -> bool {
     flow.kind == FlowKind::Foreign as u8
 }
 
-/// The two halves of a flow, and the entry that shows it to sockets.
-fn halves<A: Encode>(flow: &ForeignFlow) -> Option<[(FlowKey<A>, Flow<A>); 3]> {
+fn is_connection(flow: &ForeignFlow) -> bool {
+    flow.translated.protocol != Protocol::Udp
+}
+
+/// The two halves of a flow of datagrams, and the entry that shows it to sockets; of a connection that lasts, the
+/// half of its answers.
+fn halves<A: Encode>(flow: &ForeignFlow) -> Option<Vec<(FlowKey<A>, Flow<A>)>> {
     let Translated {
         protocol,
         client,
@@ -163,13 +175,13 @@ fn halves<A: Encode>(flow: &ForeignFlow) -> Option<[(FlowKey<A>, Flow<A>); 3]> {
     };
     let mut reply = forward;
     reply.turn_to_partner(&key);
+    let answers = (forward.partner_key(&key), reply);
+    if is_connection(flow) {
+        return is_assured.then(|| vec![answers]);
+    }
     let to_sockets = FlowKey {
         source: A::UNSPECIFIED,
         ..key
     };
-    Some([
-        (key, forward),
-        (forward.partner_key(&key), reply),
-        (to_sockets, forward),
-    ])
+    Some(vec![(key, forward), answers, (to_sockets, forward)])
 }

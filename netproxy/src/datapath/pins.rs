@@ -13,6 +13,7 @@ use netproxy_common::{
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use tracing::warn;
 
+use super::link::Link;
 use super::{DatapathError, MapSize};
 
 /// The pin directory of one schema version on one BPF file system.
@@ -210,13 +211,20 @@ impl Pins {
         let parent = self.root();
         for schema in directory(parent)? {
             for pin in directory(&schema)? {
-                let links = if pin.is_dir() {
-                    directory(&pin)?.len()
-                } else {
-                    0
-                };
-                removed.links += links;
-                removed.maps += usize::from(!pin.is_dir());
+                if !pin.is_dir() {
+                    removed.maps += 1;
+                    continue;
+                }
+                let mut links = directory(&pin)?;
+                // What is sent last is answered last: what translates answers goes after the rest.
+                links.sort_by_key(|link| link.to_string_lossy().ends_with("-egress"));
+                removed.links += links.len();
+                for link in links {
+                    if let Ok(Some(link)) = Link::open(&link) {
+                        // What cannot be detached so, is with its pin.
+                        let _ = link.detach();
+                    }
+                }
             }
             fs::remove_dir_all(&schema)
                 .map_err(DatapathError::file(schema, "cannot be removed"))?;

@@ -3,7 +3,6 @@
 //! Links are pinned. A new process replaces the program of each in one step (`BPF_LINK_UPDATE`),
 //! so no call goes without a program; a link to another cgroup than the one wanted is made anew.
 
-mod link;
 mod state;
 
 use std::fs::{self, File, Metadata};
@@ -19,7 +18,7 @@ use tracing::{debug, info};
 
 pub use self::state::{CgroupTree, SocketHook, SocketLink, SocketProgram};
 
-use self::link::Link;
+use super::link::Link;
 use super::load::Programs;
 use super::stale_sockets::StaleSockets;
 use super::{DatapathError, Pins};

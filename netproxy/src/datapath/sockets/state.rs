@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use super::link::{self, Link};
 use super::{PROGRAMS, id_of};
+use crate::datapath::link::{self, Link};
 use crate::datapath::{DatapathError, Pins};
 
 /// A hook of sockets.

@@ -90,14 +90,20 @@ impl Talk {
         match answer.unwrap_or_else(|_| Err(anyhow!("no answer within {longest:?}"))) {
             Ok(answer) => {
                 report.answered += 1;
-                let before = conversation.endpoint.replace(answer.endpoint.clone());
-                if before.is_some_and(|before| before != answer.endpoint) {
+                let endpoint = answer.endpoint;
+                let before = conversation.endpoint.replace(endpoint.clone());
+                if let Some(before) = before.filter(|before| *before != endpoint) {
                     report.moved += 1;
+                    let port = conversation.socket.local_addr()?.port();
+                    let error = format!("from port {port}: {endpoint} answers after {before}");
+                    *report.errors.entry(error).or_default() += 1;
                 }
             }
             Err(error) => {
                 report.failed += 1;
-                *report.errors.entry(format!("{error:#}")).or_default() += 1;
+                let port = conversation.socket.local_addr()?.port();
+                let error = format!("from port {port}: {error:#}");
+                *report.errors.entry(error).or_default() += 1;
             }
         }
         Ok(())

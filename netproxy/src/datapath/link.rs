@@ -1,4 +1,4 @@
-//! A pinned link between a program and a cgroup, by the commands that aya has no words for.
+//! A pinned link between a program and a cgroup or device, by the commands that aya has no words for.
 
 use std::ffi::CString;
 use std::io;
@@ -8,13 +8,14 @@ use std::path::Path;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::datapath::syscall::{bpf, number};
+use super::syscall::{bpf, number};
 
 /// Commands of `bpf(2)` (uapi/linux/bpf.h).
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_PROG_QUERY: libc::c_long = 16;
 const BPF_LINK_UPDATE: libc::c_long = 29;
+const BPF_LINK_DETACH: libc::c_long = 34;
 
 /// For `BPF_PROG_QUERY`: what runs for processes in a cgroup, and not only what is attached to it.
 const BPF_F_QUERY_EFFECTIVE: u32 = 1;
@@ -56,6 +57,13 @@ struct Update {
     new_program_fd: u32,
     flags: u32,
     old_program_fd: u32,
+}
+
+/// For `BPF_LINK_DETACH`.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Detach {
+    link_fd: u32,
 }
 
 /// For `BPF_OBJ_GET_INFO_BY_FD`.
@@ -119,6 +127,16 @@ impl Link {
         };
         // SAFETY: no pointers.
         unsafe { bpf(BPF_LINK_UPDATE, &mut update) }.map(drop)
+    }
+
+    /// Takes its program away at once. With the last reference alone, that waits for a worker of the kernel
+    /// (`bpf_link_put`).
+    pub(super) fn detach(&self) -> io::Result<()> {
+        let mut detach = Detach {
+            link_fd: number(self.0.as_fd()),
+        };
+        // SAFETY: no pointers.
+        unsafe { bpf(BPF_LINK_DETACH, &mut detach) }.map(drop)
     }
 }
 
