@@ -23,8 +23,8 @@ and so does all traffic that goes to pods directly.
 
 With --drain nothing breaks where another proxy serves by then: start kube-proxy, wait until it has
 its rules, stop the agent, and drain. What is new goes to kube-proxy at once. What netproxy
-translates goes on until its last flow has ended, and only then is everything removed. Nobody
-follows endpoints meanwhile. If it is interrupted, run it again, or start the agent to serve again.
+translates goes on until its last flow has ended, and only then is everything removed. A client that
+comes again from the port of such a flow goes on with it. Nobody follows endpoints meanwhile. If it is interrupted, run it again, or start the agent to serve again.
 
 With --kube-proxy nothing of netproxy is removed, but what kube-proxy has left in the packet filter: its
 tables of nftables, its chains of iptables with the rules that lead to them. Start netproxy, stop
