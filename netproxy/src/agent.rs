@@ -10,6 +10,7 @@ mod stale_sockets;
 mod surroundings;
 mod sync;
 mod takeover;
+mod warnings;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -27,6 +28,7 @@ use tracing::{info, warn};
 
 use self::flow_table::{FlowCare, SLICE_INTERVAL};
 use self::stale_sockets::Sweeps;
+use self::warnings::Warnings;
 use crate::datapath::{Claim, Counters, Datapath, DatapathError, DatapathOptions, Pins};
 use crate::metrics::{Extent, Metrics};
 use crate::model::{Change, Label, ObjectName};
@@ -100,7 +102,7 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     let started = Timestamp::now();
     let health = HealthPublisher::new(started, checks);
     let (mut metrics, page) = Metrics::new(started, serve.metrics_objects_max as usize);
-    let mut servers = Servers::start(serve, &source, &node_name, &health, page);
+    let (mut servers, events) = Servers::start(serve, &source, &node_name, &health, page);
     let network = node::watch(&tasks, stop.clone()).await?;
     let cgroup = opt_out_below(&datapath);
     let interest = Interest {
@@ -142,6 +144,7 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         is_alone: false,
         sweeps,
         flow_care: FlowCare::default(),
+        warnings: Warnings::new(events),
         refused: BTreeSet::new(),
         retry: RETRY.0,
     };
@@ -230,6 +233,7 @@ struct Agent {
     /// Where sockets are ended when their endpoint is gone.
     sweeps: Option<Sweeps>,
     flow_care: FlowCare,
+    warnings: Warnings,
     /// Services that the kernel refused.
     refused: BTreeSet<ObjectName>,
     /// How long to wait before they are tried again.

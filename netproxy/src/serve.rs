@@ -97,7 +97,7 @@ pub struct Servers {
 
 impl Servers {
     /// Starts to answer with what `publisher` publishes and what stands on `page`, and tells users of the source that the
-    /// agent starts.
+    /// agent starts. Also yields where more can be told.
     #[must_use]
     pub fn start(
         settings: ServeSettings,
@@ -105,7 +105,7 @@ impl Servers {
         node_name: &Label,
         publisher: &HealthPublisher,
         page: MetricsPage,
-    ) -> Self {
+    ) -> (Self, Events) {
         let (events, told) = Events::channel();
         let scribe = source.clone().record(node_name.clone(), told);
         events.tell(starting_event());
@@ -115,13 +115,14 @@ impl Servers {
             node_name.clone(),
             health,
             checks,
-            events,
+            events.clone(),
             Arc::new(page),
         );
-        Self {
+        let servers = Self {
             servers: AbortOnDropHandle::new(tokio::spawn(servers)),
             scribe: AbortOnDropHandle::new(tokio::spawn(scribe)),
-        }
+        };
+        (servers, events)
     }
 
     /// Waits until the servers end by themselves. They should only with an error.

@@ -100,3 +100,44 @@ fn an_agent_that_may_not_go_on_without_its_health_server_tells_it_of_its_node() 
         Ok(())
     })
 }
+
+#[test]
+fn what_an_operator_must_act_on_is_told_of_the_node_once_a_minute() -> Result<()> {
+    without_agents("event-refused", |cluster| {
+        cluster.apply(&web())?;
+        let kubeconfig = cluster.control_plane.agent_kubeconfig();
+        let options = AgentOptions::kubernetes(kubeconfig)
+            .argument("--map-size")
+            .argument("FRONTENDS_V4=1")
+            .argument("--nodeport-addresses")
+            .argument("203.0.113.0/24,2001:db8:203::/64");
+
+        let agent = cluster.node("a")?.start_agent(&options)?;
+
+        for (reason, part) in [
+            ("ChangesRefused", "--map-size FRONTENDS_V4="),
+            ("NoNodePortAddress", "nodePortAddresses"),
+        ] {
+            let probe = || events(cluster, reason, "Node", "a");
+            let told = wait_for(reason, LONGEST, probe, |events| !events.is_empty())?;
+            ensure!(told[0]["type"] == "Warning", "{:#?}", told[0]);
+            let note = told[0]["note"].as_str().unwrap_or_default();
+            ensure!(note.contains(part), "{note}");
+        }
+        // It is tried again and again, and the log has every time.
+        wait_for(
+            "three refusals",
+            LONGEST,
+            || {
+                Ok(agent
+                    .log()
+                    .matches("not everything could be applied")
+                    .count())
+            },
+            |refusals| *refusals >= 3,
+        )?;
+        let told = events(cluster, "ChangesRefused", "Node", "a")?;
+        ensure!(told.len() == 1 && told[0]["series"].is_null(), "{told:#?}");
+        Ok(())
+    })
+}

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::Agent;
+use super::warnings::{Cause, Warnings};
 use crate::datapath::{Datapath, DatapathError, Destination, MapFill, Seen};
 use crate::metrics::SourcePortMetrics;
 
@@ -51,7 +52,11 @@ impl Agent {
             self.follow_foreign_flows();
         }
         let ports = &mut self.metrics.source_ports;
-        match self.flow_care.go_on(&mut self.datapath, ports, now) {
+        let warnings = &mut self.warnings;
+        match self
+            .flow_care
+            .go_on(&mut self.datapath, ports, warnings, now)
+        {
             Ok(Some(seen)) => self.measure(&seen),
             Ok(None) => {}
             Err(error) => error!(%error, "flows cannot be expired; the tables may fill up"),
@@ -65,6 +70,7 @@ impl FlowCare {
         &mut self,
         datapath: &mut Datapath,
         metrics: &mut SourcePortMetrics,
+        warnings: &mut Warnings,
         now: Instant,
     ) -> Result<Option<Seen>, DatapathError> {
         if !self.is_under_way {
@@ -75,7 +81,7 @@ impl FlowCare {
                 let known = self.exhausted.entry(ports).or_default();
                 known.untold = known.untold.saturating_add(refused);
             }
-            self.tell_of_ports(now);
+            self.tell_of_ports(warnings, now);
         }
         let expired = datapath.expire_some(SLICE)?;
         if expired.halves > 0 {
@@ -83,13 +89,13 @@ impl FlowCare {
         }
         if let Some(seen) = &expired.seen {
             self.is_under_way = false;
-            self.tell_of_fill(&seen.fills, now);
+            self.tell_of_fill(&seen.fills, warnings, now);
         }
         Ok(expired.seen)
     }
 
     /// Once a minute for each endpoint.
-    fn tell_of_ports(&mut self, now: Instant) {
+    fn tell_of_ports(&mut self, warnings: &mut Warnings, now: Instant) {
         let is_silent = |refused: &Refused| refused.told.is_some_and(|told| now < told + SILENCE);
         for (ports, refused) in &mut self.exhausted {
             if refused.untold > 0 && !is_silent(refused) {
@@ -101,6 +107,13 @@ impl FlowCare {
                      ones are refused (ports_exhausted); give its service more endpoints, or leave \
                      more ports beside net.ipv4.ip_local_port_range and ip_local_reserved_ports"
                 );
+                let note = format!(
+                    "{} new connections to {} by {} were refused: none of the source ports towards it \
+                     is free. Give its service more endpoints, or leave more ports beside \
+                     net.ipv4.ip_local_port_range and ip_local_reserved_ports",
+                    refused.untold, ports.endpoint, ports.protocol
+                );
+                warnings.tell(Cause::SourcePortsExhausted, note);
                 refused.untold = 0;
                 refused.told = Some(now);
             }
@@ -110,7 +123,7 @@ impl FlowCare {
     }
 
     /// The tier that nothing evicts: what finds no room there may be evicted by a flood.
-    fn tell_of_fill(&mut self, fills: &[MapFill], now: Instant) {
+    fn tell_of_fill(&mut self, fills: &[MapFill], warnings: &mut Warnings, now: Instant) {
         debug!(?fills, "flow table walked");
         if self.told_of_fill.is_some_and(|told| now < told + SILENCE) {
             return;
@@ -124,6 +137,12 @@ impl FlowCare {
                     "the table of assured flows is nearly full; flows that find no room in it work, \
                      but a flood may break them (assured_full); make it larger with --flows-max"
                 );
+                let note = format!(
+                    "{} of {} entries of {} are taken; what finds no room there may be broken by a \
+                     flood. Make it larger with --flows-max",
+                    fill.entries, fill.capacity, fill.map
+                );
+                warnings.tell(Cause::FlowTableFull, note);
                 self.told_of_fill = Some(now);
             }
         }

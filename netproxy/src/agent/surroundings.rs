@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use tracing::{error, info, warn};
 
 use super::Agent;
+use super::warnings::Cause;
 use crate::node;
 use crate::plan::{node_ips, node_port_addresses};
 use crate::settings::LocalPods;
@@ -32,6 +33,8 @@ impl Agent {
         if let Err(error) = &outcome {
             // A device may vanish between its listing and here; then it is listed as gone next.
             warn!(%error, "a device is not served");
+            let note = format!("services cannot be reached by it: {error}");
+            self.warnings.tell(Cause::DeviceNotServed, note);
         }
         self.health.devices(outcome.err().as_ref());
         let means = self.datapath.attach_means();
@@ -100,7 +103,11 @@ impl Agent {
             return;
         }
         if selected.is_empty() {
-            warn!("NodePorts answer on no address of this node: none is among nodePortAddresses");
+            let note =
+                "NodePorts answer on no address of this node: none is among nodePortAddresses";
+            warn!(note);
+            self.warnings
+                .tell(Cause::NoNodePortAddress, note.to_owned());
         } else {
             info!(addresses = ?selected, "NodePorts answer");
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tracing::{debug, error, info, warn};
 
+use super::warnings::Cause;
 use super::{Agent, RETRY};
 use crate::datapath::Applied;
 use crate::metrics::Extent;
@@ -62,6 +63,11 @@ impl Agent {
                 written,
                 removed, "the maps had drifted from the wanted state and were repaired"
             );
+            let note = format!(
+                "somebody else has changed netproxy's maps: {written} ports of services were written \
+                 again, and {removed} entries removed"
+            );
+            self.warnings.tell(Cause::MapsRepaired, note);
         }
     }
 
@@ -110,6 +116,11 @@ impl Agent {
                 self.metrics.syncs.failed();
                 self.health.refused(self.refused.len(), &error);
                 error!(%error, services = self.refused.len(), retry = ?self.retry, "not everything could be applied");
+                let note = format!(
+                    "changes of {} services are not in force; they are tried again: {error}",
+                    self.refused.len()
+                );
+                self.warnings.tell(Cause::ChangesRefused, note);
                 Applied::default()
             }
         }
