@@ -28,6 +28,7 @@ mod opt_out;
 mod other_proxy;
 mod outside_address;
 mod path_mtu;
+mod privileges;
 mod refusal;
 mod refused;
 mod restart;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use netproxy::agent::{self, AgentOptions};
+use netproxy::capabilities::keep_those_of_agent;
 use netproxy::config::{ConfigFile, Configuration, Notices, OwnSettings, Watch};
 use netproxy::datapath::{DatapathOptions, FlowsMax, Pins};
 use netproxy::node::DevicePatterns;
@@ -78,6 +79,11 @@ impl RunArgs {
         let own = self.own.over(configuration.own.clone());
         look_around(bpffs, own.cgroup.as_deref());
         let options = options(bpffs, self.kube_proxy.server(), configuration, own)?;
+        let sockets = options.datapath.sockets.as_ref();
+        let ends_sockets = sockets.is_some_and(|sockets| sockets.termination.is_wanted());
+        if let Err(error) = keep_those_of_agent(ends_sockets) {
+            warn!(%error, "the agent keeps capabilities that it does not need");
+        }
         // One thread for the agent's own task, one for what waits on the network.
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(1)

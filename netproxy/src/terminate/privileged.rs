@@ -5,13 +5,13 @@ use std::io::{self, BufRead, Write};
 use std::net::UdpSocket;
 use std::os::fd::AsFd as _;
 
-use caps::errors::CapsError;
-use caps::{CapSet, Capability};
+use caps::Capability;
 
 use super::namespaces::Home;
 use super::order::Greeting;
 use super::socket_diag::SocketDiag;
 use super::{Doomed, Fate};
+use crate::capabilities::keep_only;
 use crate::node::socket_option;
 
 /// Serves orders until the input ends.
@@ -35,17 +35,6 @@ pub fn serve(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
         say(&mut output, &carry_out(&home, &order)?)?;
     }
     Ok(())
-}
-
-fn keep_only(needed: &[Capability]) -> Result<(), CapsError> {
-    let granted = caps::read(None, CapSet::Permitted)?;
-    let kept = granted
-        .into_iter()
-        .filter(|capability| needed.contains(capability))
-        .collect();
-    caps::clear(None, CapSet::Inheritable)?;
-    caps::set(None, CapSet::Effective, &kept)?;
-    caps::set(None, CapSet::Permitted, &kept)
 }
 
 fn say(output: &mut impl Write, message: &impl serde::Serialize) -> io::Result<()> {
