@@ -123,9 +123,6 @@ fn sockets_of_other_pods_are_ended_from_a_pod_of_the_chart() -> Result<()> {
 
         cluster.control_plane.delete("pod", "web-3")?;
 
-        wait_until("the connections' end", LONGEST, || {
-            Ok(held.iter().all(|hold| !hold.is_running()))
-        })?;
         for hold in held {
             let report = hold.finish(LONGEST)?;
             ensure!(report.broken.is_some(), "{report:?}");

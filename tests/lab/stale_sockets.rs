@@ -209,9 +209,6 @@ fn a_tcp_connection_ends_with_its_endpoint_where_that_is_asked_for() -> Result<(
         }
         shop.cluster.put(&moved.service)?;
 
-        wait_until("the connections' end", LONGEST, || {
-            Ok(held.iter().all(|hold| !hold.is_running()))
-        })?;
         for hold in held {
             let report = hold.finish(LONGEST)?;
             ensure!(report.broken.is_some(), "{report:?}");
