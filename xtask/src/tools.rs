@@ -2,10 +2,11 @@
 //!
 //! Each component is built from its Go module with the dependencies of its own release, pinned by
 //! `go.mod` and `go.sum` under `tests/control-plane/`. What is built already by the same recipe is
-//! left alone.
+//! left alone. Prometheus comes from Debian's package.
 
 mod component;
 mod go;
+mod prometheus;
 
 use std::fs;
 use std::path::Path;
@@ -49,7 +50,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
         compile(workspace, go, component, &release, &sources, &bin)?;
         stamp.write()?;
     }
-    Ok(())
+    prometheus::install(workspace)
 }
 
 fn compile(
