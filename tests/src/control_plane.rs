@@ -127,6 +127,14 @@ impl<'lab> ControlPlane<'lab> {
         self.tools.path(name)
     }
 
+    /// The directory with definitions of the Prometheus Operator's resources.
+    ///
+    /// # Errors
+    /// When it is not there (`cargo xtask tools`).
+    pub fn definitions(&self) -> Result<PathBuf> {
+        self.tools.definitions()
+    }
+
     fn apiserver(&self) -> MutexGuard<'_, Option<Process>> {
         self.apiserver
             .lock()

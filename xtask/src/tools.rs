@@ -2,9 +2,10 @@
 //!
 //! Each component is built from its Go module with the dependencies of its own release, pinned by
 //! `go.mod` and `go.sum` under `tests/control-plane/`. What is built already by the same recipe is
-//! left alone. Prometheus comes from Debian's package.
+//! left alone. Prometheus comes from Debian's package, what its operator defines from the operator's module.
 
 mod component;
+mod definitions;
 mod go;
 mod prometheus;
 
@@ -50,6 +51,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
         compile(workspace, go, component, &release, &sources, &bin)?;
         stamp.write()?;
     }
+    definitions::install(workspace, &mut go)?;
     prometheus::install(workspace)
 }
 
