@@ -12,11 +12,12 @@ const FILE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../deploy/helm/netproxy/files/dashboard.json"
 );
-/// What Grafana puts in place of variables where all nodes are chosen, and what stands for the interval that it
-/// makes of the time shown.
-const VARIABLES: [(&str, &str); 3] = [
+/// What Grafana puts in place of variables where all nodes are chosen, and what stands for the time shown, and
+/// for the interval that it makes of that.
+const VARIABLES: [(&str, &str); 4] = [
+    ("$__range", "5m"),
     ("$__rate_interval", "1m"),
-    ("$instance", "(a|b)"),
+    ("$instance", ".*"),
     ("$job", JOB),
 ];
 /// How metrics of agents begin.
