@@ -56,6 +56,7 @@ fn observe<'lab>(cluster: &Cluster<'lab>) -> Result<Prometheus<'lab>> {
 fn firing(prometheus: &Prometheus<'_>) -> Result<Vec<Alert>> {
     let alerts = prometheus.alerts()?;
     for alert in &alerts {
+        ensure!(alert.state == "firing", "it waits: {alert:#?}");
         for text in alert.annotations.values() {
             let is_whole = !text.contains("<no value>") && !text.contains("<error expanding");
             ensure!(is_whole, "{alert:#?}");
@@ -64,7 +65,7 @@ fn firing(prometheus: &Prometheus<'_>) -> Result<Vec<Alert>> {
     Ok(alerts)
 }
 
-/// Waits until all of these fire, of those that are given with a label for it.
+/// Waits until all of these fire: by name, with this value of a label unless that is empty.
 fn await_firing(prometheus: &Prometheus<'_>, wanted: &[(&str, &str, &str)]) -> Result<()> {
     let missing = || {
         let alerts = firing(prometheus)?;

@@ -54,9 +54,9 @@ fn every_question_of_the_dashboard_is_answered_and_alerts_fire() -> Result<()> {
         let unanswered = || {
             troubles.go_on()?;
             let mut still = Vec::new();
-            for question in open.drain(..) {
-                if !is_answered(&prometheus, &question)? {
-                    still.push(question);
+            for question in &open {
+                if !is_answered(&prometheus, question)? {
+                    still.push(question.clone());
                 }
             }
             open = still;
