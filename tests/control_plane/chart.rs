@@ -4,7 +4,7 @@ mod golden;
 mod pod;
 
 use anyhow::{Context, Result, ensure};
-use netproxy_lab::{Traffic, wait_until};
+use netproxy_lab::{Place, Traffic, wait_until};
 use serde_json::{Value, json};
 
 use self::pod::PlayedPod;
@@ -32,6 +32,16 @@ fn install(cluster: &Cluster<'_>, values: &[&str]) -> Result<()> {
         words.extend(["--set", value]);
     }
     cluster.control_plane.helm(&words).map(drop)
+}
+
+/// Tells the API server of the resources of the Prometheus Operator.
+fn define_monitors(cluster: &Cluster<'_>) -> Result<()> {
+    let directory = cluster.control_plane.definitions()?;
+    let directory = directory.to_str().context("the path is UTF-8")?;
+    let words = ["create", "--filename", directory];
+    cluster.control_plane.kubectl(&words)?;
+    let words = ["wait", "--for=condition=Established", "crd", "--all"];
+    cluster.control_plane.kubectl(&words).map(drop)
 }
 
 /// What the API server has.
@@ -142,6 +152,65 @@ fn three_capabilities_and_no_pid_namespace_are_enough_where_no_socket_is_ended()
         ],
         &["nothing can be attached", "bpffs:", "ignored"],
     )
+}
+
+#[test]
+fn what_prometheus_scrapes_and_judges_by_is_admitted_and_agents_answer_at_the_nodes_address()
+-> Result<()> {
+    without_agents("chart-metrics", |cluster| {
+        define_monitors(cluster)?;
+        let switches = ["serviceMonitor", "prometheusRule", "dashboard"];
+        let switches = switches.map(|it| format!("metrics.{it}.enabled=true"));
+        let mut values: Vec<_> = switches.iter().map(String::as_str).collect();
+        values.push("metrics.serviceMonitor.interval=30s");
+
+        play(cluster, &values)?;
+
+        let monitor = get(cluster, "servicemonitor")?["spec"].take();
+        let words = [
+            "get",
+            "service",
+            "netproxy-metrics",
+            "--namespace",
+            NAMESPACE,
+            "-o",
+            "json",
+        ];
+        let service: Value = serde_json::from_str(&cluster.control_plane.kubectl(&words)?)?;
+        let wanted = monitor["selector"]["matchLabels"]
+            .as_object()
+            .context("labels")?;
+        let labels = &service["metadata"]["labels"];
+        ensure!(
+            wanted.iter().all(|(label, value)| labels[label] == *value),
+            "{labels}"
+        );
+        let pods = &get(cluster, "daemonset")?["spec"]["template"]["metadata"]["labels"];
+        let selected = service["spec"]["selector"]
+            .as_object()
+            .context("a selector")?;
+        ensure!(
+            selected.iter().all(|(label, value)| pods[label] == *value),
+            "{pods}"
+        );
+        let port = &service["spec"]["ports"][0];
+        ensure!(port["name"] == monitor["endpoints"][0]["port"], "{monitor}");
+        let outside = cluster.lab.client("outside")?;
+        for node in cluster.lab.nodes() {
+            let page = format!("http://{}:{}/metrics", node.ipv4(), port["targetPort"]);
+            wait_until(&page, LONGEST, || {
+                Ok(outside.fetch("GET", &page)?.status == 200)
+            })?;
+        }
+        let rules = get(cluster, "prometheusrule")?["spec"]["groups"].take();
+        ensure!(
+            rules[0]["rules"]
+                .as_array()
+                .is_some_and(|rules| rules.len() > 10),
+            "{rules}"
+        );
+        Ok(())
+    })
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod components;
 mod events;
 mod hand_over;
 mod metrics;
+mod observability;
 mod opt_out;
 mod outages;
 mod services;

@@ -1,6 +1,7 @@
 //! The numbers at `/metrics` are those of the traffic and the objects that made them.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use aya::programs::TcAttachType;
 use jiff::Timestamp;
 use netproxy_lab::{
     AgentOptions, Cni, EndpointObject, Lab, Metrics, Node, Place, Serve, ServiceObject, Traffic,
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 use crate::{
     cluster::{Cluster, LONGEST},
+    foreign::{Foreign, Order},
     shop::{Offer, is},
 };
 
@@ -143,6 +145,43 @@ fn devices_and_programs_stand_on_the_page() -> Result<()> {
             ensure!(page.value(&of("load_seconds"))? > 0.0, "{program}");
         }
         Ok(())
+    })
+}
+
+/// The programs that the kernel takes at one hook by tcx (`bpf_mprog_max`).
+const PROGRAMS_MAX: usize = 63;
+
+#[test]
+fn a_device_without_room_for_the_programs_stands_on_the_page_until_there_is_some() -> Result<()> {
+    let (cluster, ..) = cluster("metrics-crowded", &[])?;
+    cluster.hold(|| {
+        let (node, agent) = (cluster.lab.node("a")?, cluster.agent("a")?);
+        let page = Metrics::of(&node)?;
+        let series = page.starting_with("netproxy_device_attached{");
+        let is_pod = |series: &&str| series.contains("kind=\"pod\"");
+        let series = series.map(|(series, _)| series).find(is_pod);
+        let series = series.context("no device of a pod")?;
+        let device = series.split('"').nth(1).context("no device")?;
+        agent.stop()?;
+        node.netproxy(&["cleanup"])?;
+        // A hook takes a program once.
+        let others = (0..PROGRAMS_MAX).map(|_| {
+            let mut other = Foreign::load()?;
+            let hook = TcAttachType::Ingress;
+            other.attach("look_on", &node, device, hook, Order::First)?;
+            anyhow::Ok(other)
+        });
+        let others: Vec<_> = others.collect::<Result<_>>()?;
+
+        agent.restart()?;
+
+        await_value(&node, series, 0.0)?;
+        let failed = "netproxy_devices{kind=\"pod\",by=\"tcx\",state=\"failed\"}";
+        await_value(&node, failed, 1.0)?;
+        drop(others);
+        // With the next change of any device it is tried again.
+        node.ip("link add nobody type veth peer name nobodys")?;
+        await_value(&node, series, 1.0).map(drop)
     })
 }
 

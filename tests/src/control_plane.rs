@@ -13,6 +13,7 @@ mod helm;
 mod kube_proxy;
 mod kubectl;
 mod objects;
+mod prometheus;
 mod tools;
 
 use std::{
@@ -25,7 +26,13 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-pub use self::{controllers::ENDPOINT_SLICES, helm::helm, kube_proxy::Mode, objects::Replica};
+pub use self::{
+    controllers::ENDPOINT_SLICES,
+    helm::helm,
+    kube_proxy::Mode,
+    objects::Replica,
+    prometheus::{Alert, Prometheus, Sample, promtool},
+};
 use self::{credentials::Credentials, tools::Tools};
 use crate::{Lab, Process, wait_for};
 
@@ -118,6 +125,14 @@ impl<'lab> ControlPlane<'lab> {
     /// When it was not built (`cargo xtask tools`).
     pub fn program(&self, name: &str) -> Result<PathBuf> {
         self.tools.path(name)
+    }
+
+    /// The directory with definitions of the Prometheus Operator's resources.
+    ///
+    /// # Errors
+    /// When it is not there (`cargo xtask tools`).
+    pub fn definitions(&self) -> Result<PathBuf> {
+        self.tools.definitions()
     }
 
     fn apiserver(&self) -> MutexGuard<'_, Option<Process>> {

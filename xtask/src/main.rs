@@ -44,7 +44,8 @@ struct Arguments {
 enum Task {
     /// Install what builds and tests need: packages, a compiler for eBPF, bpf-linker
     Setup,
-    /// Build the pinned etcd, Kubernetes components and helm under target/tools/control-plane/bin
+    /// Build the pinned etcd, Kubernetes components and helm under target/tools/control-plane/bin, and
+    /// unpack Prometheus there
     Tools,
     /// Build the eBPF programs to target/ebpf/netproxy-ebpf
     BuildEbpf {

@@ -164,6 +164,13 @@ pub(crate) const GO_FROM_PYPI: &[Need] = &[Need {
     }),
 }];
 
+/// For the tests of alerts and dashboard.
+pub(crate) const PROMETHEUS: &[Need] = &[Need {
+    purpose: "prometheus and promtool on PATH, to run the alerts and the dashboard",
+    packages: &["prometheus"],
+    probe: Probe::Command("promtool"),
+}];
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,14 +26,7 @@ pub(crate) fn provide(workspace: &Workspace, needs: &'static [Need]) -> Result<(
     if missing.is_empty() {
         return Ok(());
     }
-    let distribution = Distribution::detect();
-    if !distribution.is_debian() || !need::has_command("apt-get") {
-        bail!(
-            "`cargo xtask` cannot install packages on {}.\n{}",
-            distribution.name,
-            by_hand(&missing)
-        );
-    }
+    let distribution = debian(&missing)?;
     let packages = packages(&missing);
     if !Uid::effective().is_root() {
         bail!(
@@ -42,7 +35,8 @@ pub(crate) fn provide(workspace: &Workspace, needs: &'static [Need]) -> Result<(
             packages.join(" ")
         );
     }
-    install(workspace, &distribution, &packages, &missing)?;
+    look_up(workspace, &distribution, &packages, &missing)?;
+    install(workspace, &packages)?;
     let still = unmet(needs);
     if !still.is_empty() {
         bail!(
@@ -54,7 +48,27 @@ pub(crate) fn provide(workspace: &Workspace, needs: &'static [Need]) -> Result<(
     Ok(())
 }
 
-fn install(
+/// Sees that the packages that bring `needs` can be had, without installing them.
+pub(crate) fn find_packages(workspace: &Workspace, needs: &'static [Need]) -> Result<()> {
+    let needs: Vec<_> = needs.iter().collect();
+    let distribution = debian(&needs)?;
+    look_up(workspace, &distribution, &packages(&needs), &needs)
+}
+
+/// The distribution, if packages can be had here.
+fn debian(missing: &[&Need]) -> Result<Distribution> {
+    let distribution = Distribution::detect();
+    if !distribution.is_debian() || !need::has_command("apt-get") {
+        bail!(
+            "`cargo xtask` cannot install packages on {}.\n{}",
+            distribution.name,
+            by_hand(missing)
+        );
+    }
+    Ok(distribution)
+}
+
+fn look_up(
     workspace: &Workspace,
     distribution: &Distribution,
     packages: &[&str],
@@ -82,6 +96,10 @@ fn install(
             by_hand(missing)
         );
     }
+    Ok(())
+}
+
+fn install(workspace: &Workspace, packages: &[&str]) -> Result<()> {
     let mut install = apt_get();
     install
         .args(["install", "-y", "--no-install-recommends"])

@@ -2,10 +2,12 @@
 //!
 //! Each component is built from its Go module with the dependencies of its own release, pinned by
 //! `go.mod` and `go.sum` under `tests/control-plane/`. What is built already by the same recipe is
-//! left alone.
+//! left alone. Prometheus comes from Debian's package, what its operator defines from the operator's module.
 
 mod component;
+mod definitions;
 mod go;
+mod prometheus;
 
 use std::fs;
 use std::path::Path;
@@ -49,7 +51,8 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
         compile(workspace, go, component, &release, &sources, &bin)?;
         stamp.write()?;
     }
-    Ok(())
+    definitions::install(workspace, &mut go)?;
+    prometheus::install(workspace)
 }
 
 fn compile(

@@ -13,6 +13,12 @@ const UPDATE: &str = "NETPROXY_UPDATE_GOLDEN";
 const SETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/control_plane/chart");
 /// What the chart needs at least.
 const HOST: &str = "apiServer.host=10.0.0.10";
+/// Files that the chart has whole in what it renders, how far they are moved in there, and what stands for
+/// them in `golden.yaml`.
+const FILES: [(&str, usize, &str); 2] = [
+    ("files/alerts.yaml", 2, "  (files/alerts.yaml)"),
+    ("files/dashboard.json", 4, "    (files/dashboard.json)"),
+];
 
 /// Renders `values.yaml` of the set for this release of Kubernetes.
 fn render(set: &str, kubernetes: &str) -> Result<String> {
@@ -32,7 +38,7 @@ fn render(set: &str, kubernetes: &str) -> Result<String> {
 
 /// Compares what is rendered with what is wanted.
 fn compare(set: &str, kubernetes: &str) -> Result<()> {
-    let rendered = render(set, kubernetes)?;
+    let rendered = without_files(&render(set, kubernetes)?)?;
     let golden = Path::new(SETS).join(set).join("golden.yaml");
     if env::var_os(UPDATE).is_some() {
         fs::write(&golden, &rendered)?;
@@ -47,6 +53,19 @@ fn compare(set: &str, kubernetes: &str) -> Result<()> {
         golden.display()
     );
     Ok(())
+}
+
+/// What is rendered, but for the files.
+fn without_files(rendered: &str) -> Result<String> {
+    let mut rendered = rendered.to_owned();
+    for (file, by, stand_in) in FILES {
+        let text = fs::read_to_string(Path::new(CHART).join(file))?;
+        let indent = " ".repeat(by);
+        let moved: Vec<_> = text.lines().map(|line| format!("{indent}{line}")).collect();
+        // Helm's `nindent` moves empty lines, too.
+        rendered = rendered.replace(&moved.join("\n"), stand_in);
+    }
+    Ok(rendered)
 }
 
 /// Why these values are refused.
@@ -86,6 +105,45 @@ fn every_value_comes_through() -> Result<()> {
 }
 
 #[test]
+fn what_prometheus_and_grafana_need_is_rendered_when_it_is_switched_on() -> Result<()> {
+    compare("monitored", "1.36.0")
+}
+
+#[test]
+fn a_service_monitor_of_agents_that_nobody_reaches_is_refused() -> Result<()> {
+    for address in ["127.0.0.1:10249", "127.0.0.1", "[::1]:10249", "::1"] {
+        let address = format!("config.metricsBindAddress={address}");
+        let message = refusal(&[HOST, "metrics.serviceMonitor.enabled=true", &address])?;
+        ensure!(
+            message.contains("no Prometheus reaches"),
+            "{address}: {message}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn the_service_that_is_scraped_has_the_agents_port() -> Result<()> {
+    for (address, port) in [
+        ("", "10249"),
+        ("10.0.0.1", "10249"),
+        ("::", "10249"),
+        ("0.0.0.0:9100", "9100"),
+        ("[::]:9100", "9100"),
+    ] {
+        let address = format!("config.metricsBindAddress={address}");
+        let on = "metrics.serviceMonitor.enabled=true";
+        let words = [
+            "template", "netproxy", CHART, "--set", HOST, "--set", on, "--set", &address,
+        ];
+        let rendered = helm(&words)?;
+        let port = format!("    targetPort: {port}\n");
+        ensure!(rendered.contains(&port), "{address}: not {port}");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_file_that_kubeadm_gave_to_kube_proxy_is_taken_whole_but_for_what_is_the_charts() -> Result<()>
 {
     compare("kubeadm", "1.36.0")
@@ -100,7 +158,7 @@ fn servers_that_do_not_know_the_field_are_told_of_app_armor_by_annotation() -> R
 fn the_agent_understands_the_file_that_is_rendered() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("config.yaml");
-    for set in ["default", "frugal", "everything", "kubeadm"] {
+    for set in ["default", "frugal", "everything", "kubeadm", "monitored"] {
         let rendered = render(set, "1.36.0")?;
         let (_, text) = rendered
             .split_once("  config.yaml: |\n")
@@ -152,6 +210,8 @@ fn what_is_missing_or_misspelt_is_refused_by_name() -> Result<()> {
         ("netproxyConfig.terminateUdp=never", "terminateUdp"),
         ("netproxyConfig.server=https://x", "server"),
         ("config.healthzBindAddress=127.0.0.1", "healthzBindAddress"),
+        ("metrics.serviceMonitor.interval=often", "interval"),
+        ("metrics.dashboard.enable=true", "enable"),
     ] {
         let message = refusal(&[HOST, value])?;
         ensure!(message.contains(named), "{value}: {message}");

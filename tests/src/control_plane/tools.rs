@@ -37,6 +37,17 @@ impl Tools {
         &self.directory
     }
 
+    /// What is beside the programs' directory.
+    pub(super) fn definitions(&self) -> Result<PathBuf> {
+        let definitions = self.directory.with_file_name("definitions");
+        ensure!(
+            definitions.is_dir(),
+            "{} is not there: `cargo xtask tools` fetches it",
+            definitions.display()
+        );
+        Ok(definitions)
+    }
+
     pub(super) fn path(&self, program: &str) -> Result<PathBuf> {
         let path = self.directory.join(program);
         ensure!(

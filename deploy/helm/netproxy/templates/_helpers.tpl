@@ -48,7 +48,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "netproxy.config" -}}
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
-{{- with omit .Values.config "apiVersion" "kind" "clientConnection" "hostnameOverride" }}
+{{- $config := omit .Values.config "apiVersion" "kind" "clientConnection" "hostnameOverride" }}
+{{- if and .Values.metrics.serviceMonitor.enabled (not $config.metricsBindAddress) }}
+{{- $_ := set $config "metricsBindAddress" "0.0.0.0:10249" }}
+{{- end }}
+{{- with $config }}
 {{ toYaml . }}
 {{- end }}
 ---
@@ -63,6 +67,12 @@ kind: NetproxyConfiguration
 {{- define "netproxy.healthPort" -}}
 {{- $address := .Values.config.healthzBindAddress | default "0.0.0.0:10256" -}}
 {{- regexFind "[0-9]+$" $address }}
+{{- end }}
+
+{{/* The port of config.metricsBindAddress, which may be an address alone. */}}
+{{- define "netproxy.metricsPort" -}}
+{{- $address := default "" .Values.config.metricsBindAddress -}}
+{{- regexFind "[0-9]+$" (regexFind "^([0-9.]+|\\[.*\\]):[0-9]+$" $address) | default "10249" }}
 {{- end }}
 
 {{/* What both containers have in common beside capabilities. */}}
