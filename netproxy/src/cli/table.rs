@@ -61,7 +61,7 @@ impl Cell {
         Self::from(if is_so { "yes" } else { "no" })
     }
 
-    fn into_text(self, separator: &str) -> String {
+    pub(super) fn into_text(self, separator: &str) -> String {
         match self {
             Self::Text(text) => text,
             Self::List(texts) => texts.join(separator),
