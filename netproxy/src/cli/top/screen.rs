@@ -41,6 +41,31 @@ impl From<u8> for Key {
     }
 }
 
+impl Key {
+    /// What is meant by several that were pressed before they could be read: the last that means anything,
+    /// but an end is an end.
+    pub(super) fn among(bytes: &[u8]) -> Self {
+        const ESCAPE: u8 = 0x1b;
+        let mut meant = Self::Other;
+        let mut rest = bytes.iter();
+        while let Some(byte) = rest.next() {
+            if *byte == ESCAPE {
+                // Of a key that is several bytes (an arrow), none is meant by itself (ECMA-48, section 5.4).
+                if matches!(rest.next(), Some(b'[' | b'O')) {
+                    rest.find(|byte| matches!(byte, 0x40..=0x7e));
+                }
+                continue;
+            }
+            match Self::from(*byte) {
+                Self::End => return Self::End,
+                Self::Other => {}
+                sort @ Self::Sort(_) => meant = sort,
+            }
+        }
+        meant
+    }
+}
+
 /// The terminal.
 #[derive(Debug)]
 pub(super) struct Screen {
@@ -80,11 +105,10 @@ impl Screen {
         let mut bytes = [0; 16];
         let length =
             nix::unistd::read(keyboard, &mut bytes).context("the terminal cannot be read")?;
-        // Of a key that is several bytes (an arrow), no byte is meant by itself.
-        Ok(match &bytes[..length] {
-            [] => Key::End,
-            [byte] => Key::from(*byte),
-            _ => Key::Other,
+        Ok(if length == 0 {
+            Key::End
+        } else {
+            Key::among(&bytes[..length])
         })
     }
 

@@ -200,8 +200,17 @@ fn an_interval_is_a_tenth_of_a_second_to_an_hour() {
 
 #[test]
 fn keys_end_and_sort() {
-    assert_eq!(Key::from(b'q'), Key::End);
-    assert_eq!(Key::from(3), Key::End);
-    assert_eq!(Key::from(b'd'), Key::Sort(Sort::Drops));
-    assert_eq!(Key::from(b'x'), Key::Other);
+    for (pressed, meant) in [
+        (&b"q"[..], Key::End),
+        (b"\x03", Key::End),
+        (b"d", Key::Sort(Sort::Drops)),
+        (b"x", Key::Other),
+        // An arrow, a function key, and several before they were read.
+        (b"\x1b[B", Key::Other),
+        (b"\x1b[15~", Key::Other),
+        (b"\x1b[Adsx", Key::Sort(Sort::Service)),
+        (b"\x1bOAsqd", Key::End),
+    ] {
+        assert_eq!(Key::among(pressed), meant, "{pressed:?}");
+    }
 }
