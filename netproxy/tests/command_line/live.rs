@@ -3,9 +3,14 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::{SchedClassifier, loaded_programs};
+use aya::{TestRun as _, TestRunOptions};
+use netproxy::datapath::{Counters, Pins};
 use netproxy_common::Counter;
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
@@ -13,7 +18,7 @@ use nix::sys::termios::{Termios, tcgetattr};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::node::{Node, command, enter_drops, enter_flow, text};
+use crate::node::{Node, command, enter_drops, enter_flow, text, uplink};
 use crate::objects::{basket, cart};
 
 /// A monitor that listens, with its output in pipes.
@@ -104,6 +109,65 @@ fn a_monitor_begins_with_the_names_of_its_columns() {
     let columns: Vec<_> = head.split_whitespace().collect();
     assert_eq!(columns[..3], ["TIME", "EVENT", "BY"], "{head}");
     assert_eq!(code(&mut child), Some(0));
+}
+
+/// An empty datagram from 192.0.2.9:4000 to port 9 of `basket`'s cluster IP, where no service is.
+const ASTRAY: [u8; 42] = [
+    0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 8,
+    0, // Ethernet, to the loopback device, as test runs are
+    0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0, 192, 0, 2, 9, 10, 96, 0, 10, // IPv4
+    0x0f, 0xa0, 0, 9, 0, 8, 0, 0, // UDP
+];
+
+/// Neither traffic nor its own end waits for whoever reads it.
+#[test]
+fn a_monitor_whose_reader_stands_still_can_be_ended() {
+    let node = Node::new();
+    let mut datapath = node.datapath();
+    let uplink = uplink();
+    let pin = Pins::new(node.path())
+        .links()
+        .join(format!("{}-ingress", uplink.ifindex));
+    datapath.apply(&[basket()]).unwrap();
+    datapath.set_devices(&[uplink]).unwrap();
+    let ingress = program_behind(&pin);
+    let mut child = monitor(&node, "");
+    let counters = Counters::open(&Pins::new(node.path())).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+
+    // More than the pipe and the buffer hold: the monitor has stopped to read.
+    while counters.get(Counter::EventLost).unwrap() == 0 {
+        assert!(Instant::now() < deadline, "everything is read");
+        let mut room = [0; 512];
+        let _ = ingress.test_run(TestRunOptions {
+            data_in: Some(&ASTRAY),
+            data_out: Some(&mut room),
+            ..Default::default()
+        });
+    }
+    signal(&child, Signal::SIGTERM);
+
+    assert_eq!(code(&mut child), Some(0));
+    let mut told = String::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut told)
+        .unwrap();
+    let first = told.lines().nth(1).unwrap();
+    for word in ["192.0.2.9:4000", "10.96.0.10:9", "unused_port"] {
+        assert!(first.contains(word), "{first}");
+    }
+}
+
+/// The program that a device's pinned link, or its filter, runs.
+fn program_behind(pin: &Path) -> SchedClassifier {
+    let link = FdLink::from(PinnedLink::from_pin(pin).unwrap());
+    let id = link.info().unwrap().program_id();
+    let mut programs = loaded_programs().filter_map(Result::ok);
+    let info = programs.find(|program| program.id() == id).unwrap();
+    SchedClassifier::from_program_info(info, "tc_ingress".into()).unwrap()
 }
 
 #[test]
