@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +12,8 @@ use aya::programs::{SchedClassifier, loaded_programs};
 use aya::{TestRun as _, TestRunOptions};
 use netproxy::datapath::{Counters, Pins};
 use netproxy_common::Counter;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{Termios, tcgetattr};
@@ -132,11 +134,13 @@ fn a_monitor_whose_reader_stands_still_can_be_ended() {
     datapath.set_devices(&[uplink]).unwrap();
     let ingress = program_behind(&pin);
     let mut child = monitor(&node, "");
+    let pipe = child.stdout.as_ref().unwrap();
+    fcntl(pipe, FcntlArg::F_SETPIPE_SZ(8192)).unwrap();
     let counters = Counters::open(&Pins::new(node.path())).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
 
-    // More than the pipe and the buffer hold: the monitor has stopped to read.
-    while counters.get(Counter::EventLost).unwrap() == 0 {
+    // Several times what pipe and buffer hold: the monitor has stopped to read.
+    while counters.get(Counter::EventLost).unwrap() < 50_000 {
         assert!(Instant::now() < deadline, "everything is read");
         let mut room = [0; 512];
         let _ = ingress.test_run(TestRunOptions {
@@ -265,6 +269,9 @@ impl Terminal {
         let from = self.shown.len();
         let mut bytes = [0; 4096];
         while !self.shown[from..].contains(wanted) {
+            let mut ours = [PollFd::new(self.ours.as_fd(), PollFlags::POLLIN)];
+            let is_more = poll(&mut ours, PollTimeout::from(20_000_u16)).unwrap() > 0;
+            assert!(is_more, "no {wanted:?} in {:?}", &self.shown[from..]);
             let length = self.ours.read(&mut bytes).unwrap();
             self.shown.push_str(&text(&bytes[..length]));
         }
