@@ -239,17 +239,17 @@ fn a_refusal_of_which_the_sender_is_not_told_is_a_drop() {
     let mut events = listen(&world);
     let request = flavour.first(flavour.outside().at(40_000), empty.cluster_ip());
 
-    let outcomes: Vec<_> = (0..2000)
-        .map(|_| world.ingress("eth0", &request).is_dropped())
-        .collect();
+    let mut all = Vec::new();
+    let counted = world.ingress_hook("eth0").flood(&request, |counted| {
+        all.extend(told(&mut events));
+        events.go_on().unwrap();
+        counted.contains_key(&Counter::RefusalLimited)
+    });
 
-    let told = told(&mut events);
-    let kinds: Vec<_> = told
-        .iter()
-        .map(|event| event.kind == EventKind::Drop)
-        .collect();
-    assert_eq!(kinds, outcomes);
-    assert!(outcomes.contains(&true) && outcomes.contains(&false));
+    let of = |kind| all.iter().filter(|event| event.kind == kind).count() as u64;
+    assert_eq!(of(EventKind::Drop), counted[&Counter::RefusalLimited]);
+    assert_eq!(of(EventKind::Refused), counted[&Counter::Refused]);
+    assert_eq!(of(EventKind::NewFlow), 0);
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(super) enum Format {
     /// Aligned columns
     #[default]
     Table,
-    /// A JSON array of objects, whose fields `--help` names
+    /// JSON objects, whose fields `--help` names: an array, or, of what goes on, one on each line
     Json,
 }
 
