@@ -108,4 +108,6 @@ counters! {
     /// As `unknown_connection`, where no other proxy may know it; the sender is told by a reset, as often as the
     /// limit allows.
     ConnectionReset => "connection_reset", drop: true;
+    /// An event of which `netproxy monitor` was not told, as it had not yet read those before.
+    EventLost => "event_lost", drop: false;
 }

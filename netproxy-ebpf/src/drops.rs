@@ -4,8 +4,9 @@
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use aya_ebpf::bindings::BPF_NOEXIST;
-use netproxy_common::{Counter, DropKey};
+use netproxy_common::{Counter, DropKey, Flow};
 
+use crate::family::Family;
 use crate::hooks::Verdict;
 use crate::maps::DROPS;
 
@@ -16,6 +17,21 @@ pub(crate) fn of_service(service: u32, verdict: Verdict) -> Verdict {
         note(service, reason);
     }
     verdict
+}
+
+/// The same, of a packet that `flow` translates.
+#[inline(always)]
+pub(crate) fn of_flow<F: Family>(flow: &Flow<F::Address>, verdict: Verdict) -> Verdict {
+    let Some(reason) = verdict.reason() else {
+        return verdict;
+    };
+    note(flow.service, reason);
+    let Some(opening) = F::openings().get_ptr_mut(0) else {
+        return verdict;
+    };
+    // SAFETY: this CPU's room; a packet of a flow opens none, and programs at tc hooks do not nest.
+    unsafe { (*opening).flow = *flow };
+    verdict.of_known_flow()
 }
 
 /// Takes note that a socket was refused `service`.

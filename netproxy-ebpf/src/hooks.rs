@@ -28,6 +28,7 @@ pub(crate) struct Verdict(NonZeroU32);
 const DROP: u32 = 1 << 8;
 const REDIRECT: u32 = 1 << 9;
 const TOO_BIG: u32 = 1 << 10;
+const KNOWN: u32 = 1 << 11;
 
 impl Verdict {
     /// On its way, changed or not; whoever comes after us at this hook sees it.
@@ -66,7 +67,31 @@ impl Verdict {
     /// Whether it is a drop for this reason.
     #[inline(always)]
     pub(crate) fn is(self, reason: Counter) -> bool {
-        Self::drop(reason).0 == self.0
+        Self::drop(reason).0.get() == self.0.get() & !KNOWN
+    }
+
+    /// The same, of a packet of the flow that stands in this CPU's `Opening`: it opens that, if it is not dropped.
+    #[inline(always)]
+    pub(crate) fn of_known_flow(self) -> Self {
+        Self(self.0 | KNOWN)
+    }
+
+    /// Whether it is.
+    #[inline(always)]
+    pub(crate) fn is_of_known_flow(self) -> bool {
+        self.0.get() & KNOWN != 0
+    }
+
+    /// Whether whoever listens is told: something is dropped, or begins.
+    #[inline(always)]
+    pub(crate) fn is_told(self) -> bool {
+        self.0.get() & (DROP | KNOWN) != 0
+    }
+
+    /// Whether the packet goes on its way.
+    #[inline(always)]
+    pub(crate) fn is_pass(self) -> bool {
+        self.0.get() & (DROP | REDIRECT) == 0
     }
 
     /// What the way carries of which the packet is too big; zero: it is not.

@@ -15,6 +15,7 @@ mod count;
 mod crc32c;
 mod device;
 mod drops;
+mod events;
 mod family;
 mod flow;
 mod fragment;

@@ -1,13 +1,14 @@
 //! Every map. Sizes are defaults; user space may override them when it creates the maps.
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
-use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkStorage};
+use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SkStorage};
 use aya_ebpf::macros::btf_map;
+use netproxy_common::event::EVENTS_BYTES;
 use netproxy_common::network::NETWORKS;
 use netproxy_common::{
-    AddressFlags, Affinity, AffinityKey, Connection, Device, DropKey, Endpoint, Flow, FlowKey,
-    Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Name, Network, Ports, Range, Service,
-    Source, SourceRange, Talk,
+    AddressFlags, Affinity, AffinityKey, Connection, Device, DropKey, Endpoint, Event, Flow,
+    FlowKey, Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Listener, Name, Network,
+    Ports, Range, Service, Source, SourceRange, Talk,
 };
 
 use crate::service::Snapshot;
@@ -19,7 +20,7 @@ pub(crate) struct Half<A> {
     pub(crate) flow: Flow<A>,
 }
 
-/// A flow that is being opened.
+/// A flow that is being opened; of one that was open, `flow` alone, when a packet of it is dropped.
 #[repr(C)]
 pub(crate) struct Opening<A> {
     pub(crate) service: Snapshot,
@@ -172,6 +173,13 @@ pub(crate) static HANDOVER: Array<u32, 1> = Array::new();
 /// Reasons and events, by `Counter`.
 #[btf_map]
 pub(crate) static COUNTERS: PerCpuArray<u64, 64> = PerCpuArray::new();
+
+/// What happens, while somebody listens.
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<Event, { EVENTS_BYTES as usize }> = RingBuf::new();
+/// Until when somebody listens, and to what.
+#[btf_map]
+pub(crate) static LISTENER: Array<Listener, 1> = Array::new();
 
 /// Service id -> name; written and read by user space only.
 #[btf_map]

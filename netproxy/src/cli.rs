@@ -15,12 +15,16 @@ pub(crate) mod error;
 mod explain;
 mod flows;
 mod init;
+mod live;
 mod log;
 mod maps;
+mod monitor;
 mod run;
 mod service_name;
 mod services;
+mod stream;
 mod table;
+mod top;
 
 use std::io::{self, BufWriter};
 use std::path::PathBuf;
@@ -42,6 +46,8 @@ Examples:
   netproxy explain shop/cart          why these endpoints, and not the others
   netproxy flows --client 10.0.0.7    what a client is connected to
   netproxy drops                      who was not served, and why
+  netproxy monitor --drops            the same as it happens
+  netproxy top                        what is going on, by service
   netproxy services -o json | jq '.[] | select(.endpoints.total == 0) | .name'
 
 `netproxy COMMAND --help` tells more, with examples.";
@@ -87,6 +93,10 @@ enum Command {
     Flows(flows::FlowsArgs),
     /// List what was not served, and why, by service
     Drops(drops::DropsArgs),
+    /// Tell what happens as it happens: new flows, drops, refusals
+    Monitor(monitor::MonitorArgs),
+    /// Show what is going on by service, live
+    Top(top::TopArgs),
     /// Show what the programs have counted
     Counters(counters::CountersArgs),
     /// Show how full the flow table is
@@ -136,6 +146,8 @@ impl Cli {
             Command::Explain(args) => args.run(&pins, &mut list)?,
             Command::Flows(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Drops(args) => args.run(&View::open(&pins)?, &mut list)?,
+            Command::Monitor(args) => args.run(&View::open(&pins)?, &mut list)?,
+            Command::Top(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Counters(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Maps(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Check(args) => code = args.run(&bpffs, &mut list)?,

@@ -18,6 +18,7 @@ mod collision;
 mod deadline;
 mod drops;
 mod edge;
+mod events;
 mod expiry;
 mod flow_life;
 mod foreign;

@@ -10,7 +10,7 @@ use crate::icmp::about::About;
 use crate::icmp::{self, Icmp};
 use crate::packet::{Headers, Packet as _, Skb};
 use crate::separate::separate_packet;
-use crate::{device, drops, flow, fragment, service};
+use crate::{device, drops, events, flow, fragment, service};
 
 #[inline(always)]
 pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
@@ -24,6 +24,7 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
     } else if headers.has_ports {
         of_flow(packet, &headers)
     } else if let Some(verdict) = Verdict::from_bits(about_flow(packet, &headers)) {
+        events::of_packet::<F>(&headers.key, verdict, verdict, packet.ifindex());
         return verdict;
     } else {
         None
@@ -33,11 +34,13 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
         None if !packet.is_from_host() => Verdict::PASS,
         None => sent_by_host(packet, &headers),
     };
-    if verdict.is_refusal() && headers.piece.has_header() {
+    let outcome = if verdict.is_refusal() && headers.piece.has_header() {
         icmp::tell_sender(packet, &headers, verdict, icmp::Sender::ThisHost)
     } else {
         verdict
-    }
+    };
+    events::of_packet::<F>(&headers.key, verdict, outcome, packet.ifindex());
+    outcome
 }
 
 /// What becomes of a packet of a process of this node that belongs to no flow.
@@ -65,7 +68,8 @@ fn of_flow<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> O
     if flow::may_be_switched(&flow) && device::is_switched_unseen::<F, _>(packet) {
         flow.flags |= FlowFlags::SWITCHED;
     }
-    Some(translated(packet, headers, &mut flow))
+    let verdict = translated(packet, headers, &mut flow);
+    Some(drops::of_flow::<F>(&flow, verdict))
 }
 
 separate_packet! {
@@ -79,7 +83,8 @@ separate_packet! {
 fn about<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> u32 {
     let translated = About::read(packet, headers).and_then(|about| {
         let flow = about.flow()?;
-        Some(translated(packet, &about, flow))
+        let verdict = translated(packet, &about, flow);
+        Some(drops::of_service(flow.service, verdict))
     });
     Verdict::to_bits(translated)
 }
@@ -110,5 +115,5 @@ fn translated<F: Icmp, const L2: usize>(
         | (Some(FlowKind::Host | FlowKind::Whole | FlowKind::Foreign), _)
         | (None, _) => Ok(Verdict::PASS),
     };
-    drops::of_service(flow.service, outcome.into())
+    outcome.into()
 }

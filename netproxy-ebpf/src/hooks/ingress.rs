@@ -10,7 +10,7 @@ use crate::icmp::about::About;
 use crate::icmp::{self, Icmp};
 use crate::packet::{Headers, Packet as _, Skb};
 use crate::separate::separate_packet;
-use crate::{device, drops, flow, fragment, service};
+use crate::{device, drops, events, flow, fragment, service};
 
 #[inline(always)]
 pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
@@ -21,7 +21,9 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
     }
     let address = service::address::<F>(&headers.key.destination);
     if address.bits == 0 {
-        return open::nowhere(&headers);
+        let verdict = open::nowhere(&headers);
+        events::of_packet::<F>(&headers.key, verdict, verdict, packet.ifindex());
+        return verdict;
     }
     if address.has(AddressFlags::LEFT_ALONE) {
         return Verdict::PASS;
@@ -31,6 +33,7 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
     } else if headers.has_ports {
         of_flow(packet, &headers)
     } else if let Some(verdict) = Verdict::from_bits(about_flow(packet, &headers)) {
+        events::of_packet::<F>(&headers.key, verdict, verdict, packet.ifindex());
         return verdict;
     } else {
         None
@@ -44,18 +47,21 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
         None if !headers.piece.has_header() => open::orphan(&headers, address),
         None => open::at_ingress::<F, L2>(packet, &headers, address),
     };
-    if verdict.is_refusal() && headers.piece.has_header() {
+    let outcome = if verdict.is_refusal() && headers.piece.has_header() {
         icmp::tell_sender(packet, &headers, verdict, icmp::Sender::Outside)
     } else {
         verdict
-    }
+    };
+    events::of_packet::<F>(&headers.key, verdict, outcome, packet.ifindex());
+    outcome
 }
 
 /// What becomes of a packet with ports that belongs to a flow; None: it belongs to none.
 #[inline(never)]
 fn of_flow<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> Option<Verdict> {
     let mut flow = flow::of_packet::<F>(headers)?;
-    Some(translated(packet, headers, &mut flow))
+    let verdict = translated(packet, headers, &mut flow);
+    Some(drops::of_flow::<F>(&flow, verdict))
 }
 
 separate_packet! {
@@ -69,7 +75,8 @@ separate_packet! {
 fn about<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> u32 {
     let translated = About::read(packet, headers).and_then(|about| {
         let flow = about.flow()?;
-        Some(translated(packet, &about, flow))
+        let verdict = translated(packet, &about, flow);
+        Some(drops::of_service(flow.service, verdict))
     });
     Verdict::to_bits(translated)
 }
@@ -97,5 +104,5 @@ fn translated<F: Icmp, const L2: usize>(
         }
         (Some(FlowKind::Foreign), _) => Ok(Verdict::PASS),
     };
-    drops::of_service(flow.service, outcome.into())
+    outcome.into()
 }

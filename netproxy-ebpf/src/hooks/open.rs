@@ -12,7 +12,7 @@ use crate::family::Family;
 use crate::flow::{self, OpenError};
 use crate::maps::Opening;
 use crate::packet::{Headers, Packet as _, Parse, Piece, Skb};
-use crate::service::{self, Client, Snapshot};
+use crate::service::{self, Client};
 use crate::{affinity, device, drops, handover, nat, networks, ports, route};
 
 /// How many endpoints are tried when the tuple in which they would answer is taken.
@@ -28,7 +28,7 @@ pub(super) fn at_ingress<F: Parse, const L2: usize>(
     match frontend(headers, address) {
         Ok(frontend) => {
             let outcome = edge_or_whole(packet, headers, &frontend);
-            drops::of_service(frontend.service, outcome.into())
+            drops::of_service(frontend.service, outcome.into()).of_known_flow()
         }
         Err(verdict) => verdict,
     }
@@ -44,7 +44,7 @@ pub(super) fn for_host<F: Parse, const L2: usize>(
     match frontend(headers, address) {
         Ok(frontend) => {
             let outcome = host(packet, headers, &frontend);
-            drops::of_service(frontend.service, outcome.into())
+            drops::of_service(frontend.service, outcome.into()).of_known_flow()
         }
         Err(verdict) => verdict,
     }
@@ -69,6 +69,7 @@ fn edge_or_whole<F: Parse, const L2: usize>(
     frontend: &Frontend,
 ) -> Result<Verdict, Counter> {
     let opening = opening::<F>()?;
+    begin(&mut opening.flow, headers, frontend, packet.ifindex());
     let client = &headers.key.source;
     let is_client_local = device::is_client_local::<F, _>(packet, client);
     let asking = Client {
@@ -77,12 +78,6 @@ fn edge_or_whole<F: Parse, const L2: usize>(
     };
     service::snapshot(frontend, asking, &mut opening.service)?;
     opening.service.admit::<F>(client)?;
-    begin(
-        &mut opening.flow,
-        headers,
-        &opening.service,
-        packet.ifindex(),
-    );
     if headers.key.protocol == UDP && handover::leaves_datagrams() {
         return leave(headers, opening);
     }
@@ -112,18 +107,13 @@ fn host<F: Parse, const L2: usize>(
     frontend: &Frontend,
 ) -> Result<Verdict, Counter> {
     let opening = opening::<F>()?;
+    begin(&mut opening.flow, headers, frontend, packet.ifindex());
     let asking = Client {
         is_local: true,
         is_host: true,
     };
     service::snapshot(frontend, asking, &mut opening.service)?;
     opening.service.admit::<F>(&headers.key.source)?;
-    begin(
-        &mut opening.flow,
-        headers,
-        &opening.service,
-        packet.ifindex(),
-    );
     opening.flow.kind = FlowKind::Host as u8;
     choose(opening, headers)?;
     if service::address::<F>(&opening.endpoint.address).has(AddressFlags::NODE) {
@@ -267,7 +257,7 @@ fn opening<F: Family>() -> Result<&'static mut Opening<F::Address>, Counter> {
 fn begin<F: Family>(
     flow: &mut Flow<F::Address>,
     headers: &Headers<F>,
-    service: &Snapshot,
+    frontend: &Frontend,
     ifindex: u32,
 ) {
     *flow = Flow {
@@ -279,8 +269,8 @@ fn begin<F: Family>(
         flags: FlowFlags::SEEN,
         state: FlowState::Opening as u8,
         pad: 0,
-        service: service.service,
-        generation: service.generation,
+        service: frontend.service,
+        generation: 0,
         deadline_s: now_s() + FlowState::Opening.lifetime_s(headers.key.protocol),
         client_ifindex: ifindex,
     };
@@ -297,6 +287,7 @@ fn choose<F: Family>(
         .choose::<F>(&headers.key.source, &mut opening.endpoint)?;
     opening.flow.destination = opening.endpoint.address;
     opening.flow.destination_port = opening.endpoint.port;
+    opening.flow.generation = opening.service.generation;
     Ok(())
 }
 

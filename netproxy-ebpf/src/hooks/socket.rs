@@ -10,7 +10,8 @@ use aya_ebpf::programs::SockAddrContext;
 use netproxy_common::address::Address as _;
 use netproxy_common::protocol::{TCP, UDP};
 use netproxy_common::{
-    AddressFlags, Be16, Connection, Counter, Endpoint, FlowKey, Ipv6, LocalClients, Pair, Talk,
+    AddressFlags, Be16, Connection, Counter, Endpoint, EventKind, FlowKey, Ipv6, LocalClients,
+    Pair, Talk,
 };
 
 use crate::count::count;
@@ -18,7 +19,7 @@ use crate::family::Family;
 use crate::service::{self, Client, Snapshot};
 use crate::socket::{Call, Mapped4, Naming, Plain4, Plain6, is_none};
 use crate::usable::{self, Chosen};
-use crate::{affinity, config, drops, flow, handover, pod};
+use crate::{affinity, config, drops, events, flow, handover, pod};
 
 const ALLOW: i32 = 1;
 const DENY: i32 = 0;
@@ -83,13 +84,14 @@ fn connect<N: Naming>(call: Call) -> i32 {
     let answer = match decide::<N>(call, &mut pair, call.protocol() == UDP) {
         Decision::Translate if call.connect(&pair) => {
             count(Counter::SocketTranslated);
+            events::of_socket(&pair, call.protocol(), EventKind::NewFlow);
             N::write(call, &N::from_pair(&pair.endpoint), pair.endpoint_port);
             return ALLOW;
         }
         Decision::Translate | Decision::Leave => leave(),
         Decision::NotOurs => ALLOW,
-        Decision::Refuse => deny(ECONNREFUSED),
-        Decision::TimeOut => deny(ETIMEDOUT),
+        Decision::Refuse => deny(call, &pair, ECONNREFUSED),
+        Decision::TimeOut => deny(call, &pair, ETIMEDOUT),
     };
     // Whatever the socket was connected to before, it is no more.
     if let Some(connection) = call.connection() {
@@ -129,6 +131,7 @@ fn sendmsg<N: Naming>(call: Call) -> i32 {
                 return leave_all(call);
             }
             count(Counter::SocketTranslated);
+            events::of_socket(&pair, call.protocol(), EventKind::NewFlow);
             N::write(call, &N::from_pair(&pair.endpoint), pair.endpoint_port);
             ALLOW
         }
@@ -140,8 +143,8 @@ fn sendmsg<N: Naming>(call: Call) -> i32 {
             }
             ALLOW
         }
-        Decision::Refuse => deny(ECONNREFUSED),
-        Decision::TimeOut => deny(ETIMEDOUT),
+        Decision::Refuse => deny(call, &pair, ECONNREFUSED),
+        Decision::TimeOut => deny(call, &pair, ETIMEDOUT),
     }
 }
 
@@ -199,8 +202,9 @@ fn leave_all(call: Call) -> i32 {
 }
 
 #[inline(always)]
-fn deny(errno: i32) -> i32 {
+fn deny(call: Call, pair: &Pair, errno: i32) -> i32 {
     count(Counter::SocketRefused);
+    events::of_socket(pair, call.protocol(), EventKind::Refused);
     Call::fail_with(errno);
     DENY
 }
@@ -267,6 +271,7 @@ fn decide<N: Naming>(call: Call, pair: &mut Pair, is_connected_udp: bool) -> Dec
     let decision = choose::<N>(&snapshot, client, is_host, is_loopback, pair);
     if matches!(decision, Decision::Refuse | Decision::TimeOut) {
         drops::of_socket(snapshot.service);
+        pair.service = snapshot.service;
     }
     decision
 }

@@ -78,7 +78,7 @@ impl DropsArgs {
 }
 
 /// Whether it counts what was not served.
-fn is_told(reason: Counter) -> bool {
+pub(super) fn is_told(reason: Counter) -> bool {
     reason.is_drop() || reason == Counter::SocketRefused
 }
 

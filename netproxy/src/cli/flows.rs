@@ -100,7 +100,7 @@ impl FlowsArgs {
     }
 }
 
-fn protocol_parser() -> impl TypedValueParser<Value = Protocol> {
+pub(super) fn protocol_parser() -> impl TypedValueParser<Value = Protocol> {
     PossibleValuesParser::new(["tcp", "udp", "sctp"]).map(|name| {
         match name.to_ascii_lowercase().as_str() {
             "udp" => Protocol::Udp,

@@ -29,7 +29,7 @@ pub(super) enum Format {
     /// Aligned columns
     #[default]
     Table,
-    /// A JSON array of objects, whose fields `--help` names
+    /// JSON objects, whose fields `--help` names: an array, or, of what goes on, one on each line
     Json,
 }
 
@@ -61,7 +61,7 @@ impl Cell {
         Self::from(if is_so { "yes" } else { "no" })
     }
 
-    fn into_text(self, separator: &str) -> String {
+    pub(super) fn into_text(self, separator: &str) -> String {
         match self {
             Self::Text(text) => text,
             Self::List(texts) => texts.join(separator),

@@ -107,6 +107,26 @@ pub enum DatapathError {
         /// Where it is pinned.
         path: PathBuf,
     },
+    /// Another process reads events.
+    #[error(
+        "process {process} already listens to what happens at {path}, and one can at a time: end that \
+         `netproxy monitor` first; what is left of one that was killed is forgotten by itself"
+    )]
+    HasListener {
+        /// Where the maps are pinned.
+        path: PathBuf,
+        /// The other one, by its number in its own pid namespace.
+        process: u32,
+    },
+    /// The programs in force tell of nothing.
+    #[error(
+        "the datapath at {path} is that of an older release, which tells nobody what happens: \
+         restart the agent"
+    )]
+    NoEvents {
+        /// Where the maps are pinned.
+        path: PathBuf,
+    },
     /// A device could not be attached.
     #[error("device {device}: the {direction} hook cannot be attached: {reason}")]
     Attach {

@@ -121,6 +121,31 @@ impl FlowTable {
         Ok(fills)
     }
 
+    /// Calls `visit` with every live flow, in no order; yields how full the maps are, in the same walk.
+    pub fn look_through(
+        &self,
+        mut visit: impl FnMut(FlowEntry),
+    ) -> Result<Vec<MapFill>, DatapathError> {
+        let now_s = now_s();
+        let mut fills = Vec::new();
+        while let Some((tier, is_v4)) = self.tier(fills.len()) {
+            let mut entries = 0;
+            if is_v4 {
+                tier.for_each(|key: &FlowKey<Ipv4>, flow: &Flow<Ipv4>| {
+                    entries += 1;
+                    entry(key, flow, tier.is_assured(), now_s).map(&mut visit);
+                })?;
+            } else {
+                tier.for_each(|key: &FlowKey<Ipv6>, flow: &Flow<Ipv6>| {
+                    entries += 1;
+                    entry(key, flow, tier.is_assured(), now_s).map(&mut visit);
+                })?;
+            }
+            fills.push(tier.fill(entries));
+        }
+        Ok(fills)
+    }
+
     /// What flows refer to, dead ones included.
     pub(super) fn in_use(&self) -> Result<InUse, DatapathError> {
         let mut in_use = InUse::default();

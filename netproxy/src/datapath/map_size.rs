@@ -33,7 +33,7 @@ pub enum MapSizeError {
 pub(super) const MOST_ENTRIES: u32 = 1 << 24;
 
 /// Maps whose size follows from what they hold.
-const FIXED: [&str; 1] = ["COUNTERS"];
+const FIXED: [&str; 3] = ["COUNTERS", "EVENTS", "LISTENER"];
 
 impl MapSize {
     /// Whether it is of the same map as `other`.

@@ -7,8 +7,8 @@ use aya::maps::lpm_trie::Key as LpmKey;
 use aya::maps::{MapError, MapInfo, MapType};
 use netproxy_common::{
     AddressFlags, Affinity, AffinityKey, Connection, Device, DropKey, Endpoint, Flow, FlowKey,
-    Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Name, Network, Ports, Range,
-    SCHEMA_VERSION, Service, Source, SourceRange, Talk,
+    Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Listener, Name, Network, Ports,
+    Range, SCHEMA_VERSION, Service, Source, SourceRange, Talk,
 };
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use tracing::warn;
@@ -74,6 +74,8 @@ const SHAPES: &[Shape] = &[
     shape::<u32, u32>("HANDOVER", MapType::Array),
     shape::<u32, u64>("COUNTERS", MapType::PerCpuArray),
     shape::<DropKey, u64>("DROPS", MapType::LruHash),
+    shape::<(), ()>("EVENTS", MapType::RingBuf),
+    shape::<u32, Listener>("LISTENER", MapType::Array),
     shape::<u32, Name>("NAMES", MapType::Hash),
 ];
 

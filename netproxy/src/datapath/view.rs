@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aya::maps::MapData;
 use ipnet::IpNet;
-use netproxy_common::{Counter, Device, Endpoint, Ipv4, Ipv6, Name, Range, Service};
+use netproxy_common::{Counter, Device, Endpoint, EventKind, Ipv4, Ipv6, Name, Range, Service};
 
 use super::encode::Encode;
 use super::entry::{EndpointEntry, ServiceEntry};
@@ -12,9 +12,10 @@ use super::frontends::{self, FrontendEntry};
 use super::header;
 use super::mapped::Mapped;
 use super::{
-    Counters, DatapathError, FlowTable, MapFill, Pins, batch, drops, names, source_ranges,
+    Counters, DatapathError, Events, FlowTable, MapFill, Pins, batch, drops, names, source_ranges,
 };
 use crate::model::Family;
+use crate::plan::PortKey;
 
 /// A read-only view of a datapath.
 #[derive(Debug)]
@@ -127,6 +128,21 @@ impl View {
     /// reason; of the least common ones the kernel may have forgotten the count.
     pub fn drops(&self) -> Result<BTreeMap<(u32, Counter), u64>, DatapathError> {
         drops::read(&map(&self.pins, drops::MAP)?)
+    }
+
+    /// The service port of this id; None: there is none any more.
+    pub fn service_port(&self, id: u32) -> Result<Option<PortKey>, DatapathError> {
+        let name: Option<Name> = batch::look_up(&map(&self.pins, "NAMES")?, &id)
+            .map_err(DatapathError::map("NAMES", "read"))?;
+        Ok(name.as_ref().and_then(names::decode))
+    }
+
+    /// Listens to events of these kinds, from now on.
+    ///
+    /// # Errors
+    /// [`DatapathError::HasListener`]: somebody else does, and there is one at a time.
+    pub fn listen(&self, kinds: &[EventKind]) -> Result<Events, DatapathError> {
+        Events::listen(&self.pins, kinds)
     }
 
     /// The devices by ifindex.

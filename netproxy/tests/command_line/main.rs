@@ -9,6 +9,7 @@ mod cleanup;
 mod configuration;
 mod explain;
 mod init;
+mod live;
 mod node;
 mod objects;
 mod termination;
@@ -221,6 +222,8 @@ fn what_is_absent_is_an_error_with_a_remedy() {
         "endpoints",
         "flows",
         "drops",
+        "monitor",
+        "top",
         "counters",
         "maps",
     ] {

@@ -12,8 +12,9 @@ use crate::workspace::Workspace;
 
 /// What of the lab is run: by sockets and packets, to local and remote endpoints, what ends, and what other
 /// kernels may lack and tests elsewhere ignore (`sctp`, `stacked`). An emulated machine is twenty times slower.
-const LAB: [&str; 8] = [
+const LAB: [&str; 9] = [
     "cluster_ip::a_pod_reaches",
+    "monitor::packets_and_sockets",
     "node_port::a_client_is_seen",
     "path_mtu::",
     "sctp::",
