@@ -105,7 +105,7 @@ fn are_whole(held: Vec<Hold>) -> Result<()> {
     Ok(())
 }
 
-/// Rules as kube-proxy has them, which give out the same source ports.
+/// Rules that do what kube-proxy's do, and give out the same source ports.
 fn other_proxy(shop: &Shop) -> Result<String> {
     let endpoint = shop.cluster.lab.pod("web-b")?.addresses();
     let doors = shop.far.at_node(&shop.node("a")?).into_iter();
@@ -122,7 +122,7 @@ fn other_proxy(shop: &Shop) -> Result<String> {
     });
     let [before, after] = [before.collect::<Vec<_>>(), after.collect()].map(|it| it.join("\n"));
     Ok(format!(
-        "table inet kube-proxy {{
+        "table inet proxy {{
             chain prerouting {{ type nat hook prerouting priority dstnat; {before}
             }}
             chain postrouting {{ type nat hook postrouting priority srcnat; {after}

@@ -12,14 +12,18 @@ use super::Agent;
 use crate::netfilter;
 
 impl Agent {
-    /// Leaves datagrams to another proxy, if there may be one and nothing is served yet.
+    /// Keeps the tuples of connections that netfilter translates, whoever began them, and leaves datagrams to
+    /// another proxy, if there may be one; unless something is served already.
     pub(super) fn begin_takeover(&mut self) {
         self.takes_over = self.datapath.serves_nothing();
-        if !self.takes_over || !netfilter::may_serve() {
+        if !self.takes_over {
             return;
         }
         if let Err(error) = self.note_foreign_flows(true) {
             error!(error, "connections that another proxy began may be cut");
+        }
+        if !netfilter::may_serve() {
+            return;
         }
         if let Err(error) = self.datapath.leave_datagrams(true) {
             error!(%error, "flows of datagrams that another proxy began may change their endpoint");
