@@ -7,6 +7,7 @@
 
 mod cleanup;
 mod configuration;
+mod documentation;
 mod explain;
 mod init;
 mod live;
