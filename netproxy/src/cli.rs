@@ -19,6 +19,7 @@ mod live;
 mod log;
 mod maps;
 mod monitor;
+mod named_port;
 mod run;
 mod service_name;
 mod services;

@@ -4,14 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
 use netproxy::datapath::{EndpointEntry, ServiceEntry, View};
-use netproxy::model::{Family, Protocol};
 use netproxy_common::Range;
 use serde::Serialize;
 
 use super::clients::{self, Client};
+use super::named_port::NamedPort;
 use super::service_name::{self, NamespaceArgs, ServiceName};
 use super::services;
-use super::table::{Cell, Listing, OutputArgs, Row, as_text};
+use super::table::{Cell, Listing, OutputArgs, Row};
 
 const DETAILS: &str = "\
 STATE is one of
@@ -64,20 +64,13 @@ impl EndpointsArgs {
 /// One endpoint of one service port.
 #[derive(Debug, Serialize)]
 struct EndpointRow {
-    namespace: String,
-    name: String,
-    port_name: String,
-    #[serde(serialize_with = "as_text")]
-    protocol: Protocol,
-    #[serde(serialize_with = "as_text")]
-    family: Family,
+    #[serde(flatten)]
+    service: NamedPort,
     address: IpAddr,
     port: u16,
     is_local: bool,
     state: State,
     clients: Vec<Client>,
-    #[serde(skip)]
-    shown: String,
 }
 
 /// What an endpoint is good for.
@@ -133,17 +126,12 @@ impl EndpointRow {
             segment,
         } = endpoint;
         Self {
-            namespace: key.service.namespace.to_string(),
-            name: key.service.name.to_string(),
-            port_name: key.port.to_string(),
-            protocol: key.protocol,
-            family: key.family,
+            service: key.into(),
             address,
             port,
             is_local,
             state: State::of_segment(range, segment),
             clients: clients::of_segment(range, segment),
-            shown: service_name::shown(key),
         }
     }
 }
@@ -156,8 +144,8 @@ impl Row for EndpointRow {
     fn cells(&self) -> Vec<Cell> {
         let clients: Vec<_> = self.clients.iter().map(|client| client.name()).collect();
         vec![
-            self.shown.clone().into(),
-            self.protocol.to_string().into(),
+            self.service.shown.clone().into(),
+            self.service.protocol.to_string().into(),
             SocketAddr::new(self.address, self.port).to_string().into(),
             if self.is_local { "local" } else { "remote" }.into(),
             self.state.name().into(),
@@ -172,7 +160,7 @@ impl Row for EndpointRow {
 
 #[cfg(test)]
 mod tests {
-    use netproxy::model::ObjectName;
+    use netproxy::model::{Family, ObjectName, Protocol};
     use netproxy::plan::PortKey;
     use serde_json::json;
 

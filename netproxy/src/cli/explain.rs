@@ -8,7 +8,7 @@ mod row;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use netproxy::datapath::{DatapathError, Pins, View};
+use netproxy::datapath::{DatapathError, Pins, ServiceEntry, View};
 use netproxy::model::ObjectName;
 use netproxy::plan::{ExplainedPort, Preferred};
 use netproxy::store::Store;
@@ -38,7 +38,7 @@ kept, elsewhere, not-hinted), why (the same in words). Every service port has it
 Examples:
   netproxy explain shop/cart
   netproxy explain cart:http --node-name worker-2
-  kubectl exec -n kube-system ds/netproxy -- netproxy explain shop/cart";
+  kubectl exec -n kube-system ds/netproxy -- /netproxy explain shop/cart";
 
 /// What to explain.
 #[derive(Debug, Args)]
@@ -64,14 +64,18 @@ impl ExplainArgs {
         let store = runtime.block_on(self.objects.read())?;
         let ports = self.ports(&store)?;
         if self.output.output == Format::Table {
-            let view = match View::open(pins) {
-                Ok(view) => Some(view),
+            let held = match View::open(pins) {
+                Ok(view) => Some((view.services()?, view)),
                 Err(DatapathError::Absent { .. }) => None,
                 Err(error) => return Err(error.into()),
             };
             for port in &ports {
                 list.line(&told(port))?;
-                list.line(&format!("  {}", in_force(view.as_ref(), port)?))?;
+                let in_force = match &held {
+                    Some((services, view)) => in_force(view, services.values(), port),
+                    None => "not in force: nothing is pinned on this node; is the agent running?",
+                };
+                list.line(&format!("  {in_force}"))?;
             }
             list.line("")?;
         }
@@ -128,14 +132,14 @@ fn told(port: &ExplainedPort) -> String {
     facts.join("; ")
 }
 
-/// Whether the kernel holds what is wanted.
-fn in_force(view: Option<&View>, port: &ExplainedPort) -> anyhow::Result<&'static str> {
-    let Some(view) = view else {
-        return Ok("not in force: nothing is pinned on this node; is the agent running?");
-    };
-    let services = view.services()?;
-    let Some(service) = services.values().find(|entry| entry.key == *port.key()) else {
-        return Ok("not in force: the kernel does not know the service; see the agent's log");
+/// Whether the kernel, which serves these `services`, holds what is wanted.
+fn in_force<'a>(
+    view: &View,
+    mut services: impl Iterator<Item = &'a ServiceEntry>,
+    port: &ExplainedPort,
+) -> &'static str {
+    let Some(service) = services.find(|entry| entry.key == *port.key()) else {
+        return "not in force: the kernel does not know the service; see the agent's log";
     };
     let held = view.endpoints(service);
     let range = &port.wanted.range;
@@ -145,9 +149,9 @@ fn in_force(view: Option<&View>, port: &ExplainedPort) -> anyhow::Result<&'stati
             .iter()
             .zip(&range.endpoints)
             .all(|(held, wanted)| (held.address, held.port) == (wanted.address, wanted.port));
-    Ok(if is_same {
+    if is_same {
         "in force"
     } else {
         "not in force: the kernel holds other endpoints; if that lasts, see the agent's log"
-    })
+    }
 }

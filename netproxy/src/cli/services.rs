@@ -8,14 +8,14 @@ use anyhow::bail;
 use clap::Args;
 use ipnet::IpNet;
 use netproxy::datapath::{EndpointEntry, FrontendEntry, ServiceEntry, View};
-use netproxy::model::{Family, Protocol};
 use netproxy_common::{FrontendKind, RangeFlags};
 use serde::Serialize;
 
 use self::frontend::Frontend;
 use super::clients::{self, Refusal};
+use super::named_port::NamedPort;
 use super::service_name::{self, NamespaceArgs, ServiceName};
-use super::table::{Cell, Listing, OutputArgs, Row, as_text, duration};
+use super::table::{Cell, Listing, OutputArgs, Row, duration};
 
 const DETAILS: &str = "\
 ENDPOINTS are those that clients may be sent to / all that are known (on this node).
@@ -116,13 +116,8 @@ const SHOWN_RANGES: usize = 3;
 struct ServiceRow {
     id: u32,
     generation: u32,
-    namespace: String,
-    name: String,
-    port_name: String,
-    #[serde(serialize_with = "as_text")]
-    protocol: Protocol,
-    #[serde(serialize_with = "as_text")]
-    family: Family,
+    #[serde(flatten)]
+    service: NamedPort,
     frontends: Vec<Frontend>,
     endpoints: Counts,
     external_policy_local: bool,
@@ -130,8 +125,6 @@ struct ServiceRow {
     source_ranges: Vec<String>,
     masquerade: Masqueraded,
     refused: Vec<Refusal>,
-    #[serde(skip)]
-    shown: String,
     #[serde(skip)]
     usable: u32,
 }
@@ -172,11 +165,7 @@ impl ServiceRow {
         Self {
             id: *id,
             generation: *generation,
-            namespace: key.service.namespace.to_string(),
-            name: key.service.name.to_string(),
-            port_name: key.port.to_string(),
-            protocol: key.protocol,
-            family: key.family,
+            service: key.into(),
             frontends: frontends.iter().map(Frontend::from).collect(),
             endpoints: Counts {
                 total: endpoints.len(),
@@ -193,7 +182,6 @@ impl ServiceRow {
                 external: range.flags & RangeFlags::MASQUERADE_EXTERNAL != 0,
             },
             refused: clients::refusals(range, has_external),
-            shown: service_name::shown(key),
             usable: clients::usable(range),
         }
     }
@@ -245,9 +233,9 @@ impl Row for ServiceRow {
     fn cells(&self) -> Vec<Cell> {
         let Counts { total, local, .. } = self.endpoints;
         vec![
-            self.shown.clone().into(),
-            self.protocol.to_string().into(),
-            self.family.to_string().into(),
+            self.service.shown.clone().into(),
+            self.service.protocol.to_string().into(),
+            self.service.family.to_string().into(),
             Cell::List(self.frontends.iter().map(ToString::to_string).collect()),
             format!("{}/{total} ({local} local)", self.usable).into(),
             Cell::List(self.notes()),

@@ -2,24 +2,18 @@
 
 use std::net::IpAddr;
 
-use netproxy::model::{Family, Protocol};
 use netproxy::plan::{ExplainedEndpoint, ExplainedPort, Preferred, Reason};
 use serde::Serialize;
 
 use crate::cli::clients::Client;
-use crate::cli::service_name;
-use crate::cli::table::{Cell, Row, as_text};
+use crate::cli::named_port::NamedPort;
+use crate::cli::table::{Cell, Row};
 
 /// What clients have of an endpoint of a service port.
 #[derive(Debug, Serialize)]
 pub(super) struct EndpointRow {
-    namespace: String,
-    name: String,
-    port_name: String,
-    #[serde(serialize_with = "as_text")]
-    protocol: Protocol,
-    #[serde(serialize_with = "as_text")]
-    family: Family,
+    #[serde(flatten)]
+    service: NamedPort,
     address: IpAddr,
     port: u16,
     node: Option<String>,
@@ -28,8 +22,6 @@ pub(super) struct EndpointRow {
     is_used: bool,
     reason: &'static str,
     why: String,
-    #[serde(skip)]
-    shown: String,
     #[serde(skip)]
     socket: String,
 }
@@ -52,11 +44,7 @@ impl EndpointRow {
     ) -> Self {
         let key = port.key();
         Self {
-            namespace: key.service.namespace.to_string(),
-            name: key.service.name.to_string(),
-            port_name: key.port.to_string(),
-            protocol: key.protocol,
-            family: key.family,
+            service: key.into(),
             address: endpoint.address,
             port: endpoint.port,
             node: endpoint.node.as_ref().map(ToString::to_string),
@@ -65,7 +53,6 @@ impl EndpointRow {
             is_used: reason.is_used(),
             reason: name(reason),
             why: why(reason, port.preferred.as_ref()),
-            shown: service_name::shown(key),
             socket: endpoint.socket().to_string(),
         }
     }
@@ -130,8 +117,8 @@ impl Row for EndpointRow {
         let clients: Vec<_> = self.clients.iter().map(|client| client.name()).collect();
         let node = self.node.clone().unwrap_or_else(|| "-".to_owned());
         vec![
-            self.shown.clone().into(),
-            self.protocol.to_string().into(),
+            self.service.shown.clone().into(),
+            self.service.protocol.to_string().into(),
             self.socket.clone().into(),
             if self.is_local {
                 format!("{node} (this)").into()

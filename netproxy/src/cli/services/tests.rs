@@ -1,6 +1,6 @@
 //! Tests of the service list: what a row says, and its JSON object.
 
-use netproxy::model::ObjectName;
+use netproxy::model::{Family, ObjectName, Protocol};
 use netproxy::plan::PortKey;
 use netproxy_common::{Range, Verdict};
 use serde_json::json;
