@@ -98,27 +98,15 @@ impl FlowTable {
 
     /// Every live flow.
     pub fn list(&self) -> Result<Vec<FlowEntry>, DatapathError> {
-        let now_s = now_s();
         let mut flows = Vec::new();
-        self.v4.list::<Ipv4>(now_s, &mut flows)?;
-        self.v6.list::<Ipv6>(now_s, &mut flows)?;
+        self.look_through(|flow| flows.push(flow))?;
         flows.sort_by_key(|flow| (flow.client, flow.frontend));
         Ok(flows)
     }
 
     /// How full the four maps are.
     pub fn fills(&self) -> Result<Vec<MapFill>, DatapathError> {
-        let mut fills = Vec::new();
-        while let Some((tier, is_v4)) = self.tier(fills.len()) {
-            let mut entries = 0;
-            if is_v4 {
-                tier.for_each(|_: &FlowKey<Ipv4>, _: &Flow<Ipv4>| entries += 1)?;
-            } else {
-                tier.for_each(|_: &FlowKey<Ipv6>, _: &Flow<Ipv6>| entries += 1)?;
-            }
-            fills.push(tier.fill(entries));
-        }
-        Ok(fills)
+        self.look_through(drop)
     }
 
     /// Calls `visit` with every live flow, in no order; yields how full the maps are, in the same walk.
@@ -169,23 +157,6 @@ impl FlowTable {
         ]
         .get(number)
         .copied()
-    }
-}
-
-impl Tiers {
-    fn list<A: Encode>(&self, now_s: u32, flows: &mut Vec<FlowEntry>) -> Result<(), DatapathError>
-    where
-        FlowKey<A>: bytemuck::Pod,
-        Flow<A>: bytemuck::Pod,
-    {
-        for (tier, is_assured) in [(&self.assured, true), (&self.pending, false)] {
-            tier.for_each(|key: &FlowKey<A>, flow: &Flow<A>| {
-                if let Some(entry) = entry(key, flow, is_assured, now_s) {
-                    flows.push(entry);
-                }
-            })?;
-        }
-        Ok(())
     }
 }
 
