@@ -110,4 +110,7 @@ counters! {
     ConnectionReset => "connection_reset", drop: true;
     /// An event of which `netproxy monitor` was not told, as it had not yet read those before.
     EventLost => "event_lost", drop: false;
+    /// A packet that would open a flow while the flow table is handed to the programs of another release; its
+    /// sender repeats it.
+    HandingOn => "handing_on", drop: true;
 }

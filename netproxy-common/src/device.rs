@@ -34,6 +34,8 @@ impl DeviceFlags {
     pub const UNSEEN_V4: u8 = 1 << 1;
     /// As `UNSEEN_V4`, IPv6 packets.
     pub const UNSEEN_V6: u8 = 1 << 2;
+    /// It sends frames that XDP programs redirect to it.
+    pub const SENDS_FRAMES: u8 = 1 << 3;
 }
 
 /// Which side of the node a device leads to.

@@ -5,6 +5,7 @@
 //! addresses and not ids, so that no change to services can break it. Two tiers: `PENDING_*`
 //! (LRU) for opening and closing flows, `FLOWS_*` (HASH) for *assured* ones.
 
+use crate::other_layout::MORE_BYTES;
 use crate::plain_data;
 use crate::{Be16, Ipv4, Ipv6, protocol};
 
@@ -13,9 +14,13 @@ use crate::{Be16, Ipv4, Ipv6, protocol};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowKey<A> {
     /// Source address.
+    #[cfg(not(feature = "other-layout"))]
     pub source: A,
     /// Destination address.
     pub destination: A,
+    /// Source address.
+    #[cfg(feature = "other-layout")]
+    pub source: A,
     /// Source port.
     pub source_port: Be16,
     /// Destination port.
@@ -45,7 +50,7 @@ pub struct Flow<A> {
     /// A [`FlowState`].
     pub state: u8,
     /// Always zero.
-    pub pad: u8,
+    pub pad: [u8; 1 + MORE_BYTES],
     /// The service whose frontend the client asked for.
     pub service: u32,
     /// The service's generation when the endpoint was last found usable.
@@ -136,7 +141,7 @@ impl<A: Copy> Flow<A> {
 
 plain_data! {
     FlowKey<Ipv4> => 16, FlowKey<Ipv6> => 40,
-    Flow<Ipv4> => 32, Flow<Ipv6> => 56,
+    Flow<Ipv4> => 32 + MORE_BYTES, Flow<Ipv6> => 56 + MORE_BYTES,
 }
 
 /// How a flow is translated; see "the rule of translation" in docs/architecture.md.

@@ -3,8 +3,13 @@
 //! Everything here is `#[repr(C)]` without implicit padding (`bytemuck::Pod` checks that at
 //! compile time), so a value written by one side is read bit for bit by the other. Addresses and
 //! ports are kept in network byte order, exactly as they stand in a packet; every other integer
-//! is in host byte order. A change to any layout raises [`SCHEMA_VERSION`], which names the pin
-//! directory, so that two releases never read each other's maps.
+//! is in host byte order.
+//!
+//! Layouts may change with any release. An agent that finds maps of another layout, newer or older, makes new ones and
+//! carries each entry over, field by field by name. Hence, for every key and value:
+//! - a new field's zero means what held before there was the field;
+//! - a field whose meaning changes gets a new name;
+//! - a field that is removed is lost, and zero to an older release that has it.
 #![cfg_attr(not(test), no_std)]
 #![expect(
     clippy::inline_always,
@@ -24,11 +29,13 @@ pub mod frontend;
 pub mod handover;
 pub mod name;
 pub mod network;
+pub mod other_layout;
 pub mod port;
 pub mod service;
 pub mod socket;
 pub mod source;
 pub mod source_range;
+pub mod traffic;
 
 pub use address::{AddressFlags, Be16, Ipv4, Ipv6};
 pub use affinity::{Affinity, AffinityKey};
@@ -46,9 +53,11 @@ pub use service::{Endpoint, EndpointFlags, Range, RangeFlags, Service, Verdict, 
 pub use socket::{CGROUP_LEVELS, Connection, Pair, SocketScope, StaleSocket, Talk};
 pub use source::Source;
 pub use source_range::SourceRange;
+pub use traffic::{Traffic, Volume};
 
-/// Version of the map layouts; part of the pin path (`/sys/fs/bpf/netproxy/v1/`).
-pub const SCHEMA_VERSION: u32 = 1;
+/// Version of what is pinned where, whatever the layouts of the maps; part of the pins' path
+/// (`/sys/fs/bpf/netproxy/v1/`).
+pub const PINS_VERSION: u32 = 1;
 
 /// IP protocol numbers (IANA) that netproxy balances.
 pub mod protocol {
@@ -79,7 +88,7 @@ pub mod protocol {
 ///
 /// The derive macros refuse generics, so the absence of padding is asserted by size here.
 macro_rules! plain_data {
-    ($($type:ty => $size:literal),+ $(,)?) => {$(
+    ($($type:ty => $size:expr),+ $(,)?) => {$(
         const _: () = assert!(size_of::<$type>() == $size);
         // SAFETY: `repr(C)`, every field is plain data valid for any bit pattern, and the size
         // assertion above proves that the fields fill the type without padding.

@@ -60,9 +60,12 @@ pub struct Range {
     pub affinity_s: u32,
     /// Number of the source-range set of the load-balancer VIPs; zero: none.
     pub source_ranges: u32,
+    /// Nothing.
+    #[cfg(feature = "other-layout")]
+    pub new: [u32; 2],
 }
 
-const _: () = assert!(size_of::<Range>() == 72);
+const _: () = assert!(size_of::<Range>() == 72 + crate::other_layout::MORE_BYTES);
 
 /// Bits of [`Range::flags`].
 #[derive(Clone, Copy, Debug)]
@@ -96,9 +99,13 @@ pub enum Verdict {
 pub struct Endpoint<A> {
     /// Where the endpoint listens.
     pub address: A,
+    /// A combination of [`EndpointFlags`].
+    #[cfg(feature = "other-layout")]
+    pub flags: u16,
     /// The numeric target port.
     pub port: Be16,
     /// A combination of [`EndpointFlags`].
+    #[cfg(not(feature = "other-layout"))]
     pub flags: u16,
 }
 

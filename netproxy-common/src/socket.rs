@@ -4,11 +4,12 @@
 //! Addresses are kept in their IPv6 form, IPv4 ones mapped (RFC 4291, section 2.5.5.2): a socket of
 //! IPv6 may reach either family, and one comparison serves both.
 
+use crate::other_layout::{IS_OTHER, MORE_BYTES};
 use crate::plain_data;
 use crate::{Be16, Ipv6};
 
 /// How many pairs an unconnected datagram socket remembers. With one more, all stay on the wire.
-pub const PAIRS: usize = 8;
+pub const PAIRS: usize = if IS_OTHER { 9 } else { 8 };
 
 /// A frontend that a socket asked for, and the endpoint that it reaches instead.
 #[repr(C)]
@@ -37,7 +38,7 @@ pub struct Connection {
     /// The socket's protocol.
     pub protocol: u8,
     /// Unused, zero.
-    pub pad: [u8; 3],
+    pub pad: [u8; 3 + MORE_BYTES],
     /// The cookie of the network namespace that it was made in (`SO_NETNS_COOKIE`).
     pub netns: u64,
 }
@@ -71,7 +72,12 @@ pub struct Talk {
 /// kubelet's own are at the second or third; clusters in containers have theirs deeper.
 pub const CGROUP_LEVELS: i32 = 16;
 
-plain_data! { Pair => 44, Connection => 56, StaleSocket => 64, Talk => 356 }
+plain_data! {
+   Pair => 44,
+   Connection => 56 + MORE_BYTES,
+   StaleSocket => 64 + MORE_BYTES,
+   Talk => PAIRS * 44 + 4,
+}
 
 /// Which processes are served at the socket.
 #[repr(u32)]
@@ -89,7 +95,7 @@ impl Connection {
     pub const NONE: Self = Self {
         pair: Pair::NONE,
         protocol: 0,
-        pad: [0; 3],
+        pad: [0; _],
         netns: 0,
     };
 }

@@ -3,10 +3,11 @@
 #![no_std]
 #![no_main]
 
+use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::bindings::{TC_ACT_OK, TC_ACT_SHOT};
 use aya_ebpf::btf_maps::LruHashMap;
-use aya_ebpf::macros::{btf_map, classifier};
-use aya_ebpf::programs::TcContext;
+use aya_ebpf::macros::{btf_map, classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
 
 /// `TCX_NEXT`, and `TC_ACT_UNSPEC` for clsact.
 const NEXT: i32 = -1;
@@ -46,6 +47,12 @@ fn look_on(_: TcContext) -> i32 {
 #[classifier]
 fn look_on_too(_: TcContext) -> i32 {
     NEXT
+}
+
+/// Looks on before everybody else.
+#[xdp]
+fn look_on_early(_: XdpContext) -> u32 {
+    XDP_PASS
 }
 
 /// Lets everything pass, and nobody else see it.

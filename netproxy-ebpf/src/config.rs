@@ -57,6 +57,23 @@ static PORTS_HIGH_COUNT: Global<u32> = Global::new(4_536);
 #[unsafe(no_mangle)]
 static PORTS_STRIDE: Global<u32> = Global::new(7_919);
 
+/// Bytes of what a connected socket has in the map that is walked, of whatever layout.
+#[unsafe(no_mangle)]
+static OLD_CONNECTION_BYTES: Global<u32> = Global::new(0);
+/// As `OLD_CONNECTION_BYTES`, an unconnected one.
+#[unsafe(no_mangle)]
+static OLD_TALK_BYTES: Global<u32> = Global::new(0);
+
+#[inline(always)]
+pub(crate) fn old_connection_bytes() -> u32 {
+    OLD_CONNECTION_BYTES.load()
+}
+
+#[inline(always)]
+pub(crate) fn old_talk_bytes() -> u32 {
+    OLD_TALK_BYTES.load()
+}
+
 #[inline(always)]
 pub(crate) fn fib_flags() -> u32 {
     FIB_FLAGS.load()

@@ -2,11 +2,13 @@
 
 mod egress;
 mod ingress;
+pub(crate) mod memory;
 mod open;
 pub(crate) mod socket;
 pub(crate) mod stale;
 pub(crate) mod tc;
 mod translate;
+pub(crate) mod xdp;
 
 use core::num::NonZeroU32;
 
@@ -80,6 +82,12 @@ impl Verdict {
     #[inline(always)]
     pub(crate) fn is_of_known_flow(self) -> bool {
         self.0.get() & KNOWN != 0
+    }
+
+    /// Whether a packet opens a flow and goes on its way.
+    #[inline(always)]
+    pub(crate) fn opens(self) -> bool {
+        self.0.get() & (DROP | KNOWN) == KNOWN
     }
 
     /// Whether whoever listens is told: something is dropped, or begins.

@@ -27,17 +27,22 @@ mod maps;
 mod nat;
 mod networks;
 mod packet;
+mod pause;
 mod pod;
 mod ports;
 mod route;
 mod separate;
 mod service;
 mod socket;
+mod traffic;
 mod usable;
 
-use aya_ebpf::macros::{cgroup_sock_addr, classifier};
-use aya_ebpf::programs::{SockAddrContext, TcContext};
+use aya_ebpf::macros::{cgroup_sock_addr, classifier, xdp};
+use aya_ebpf::programs::{SockAddrContext, TcContext, XdpContext};
 
+use netproxy_common::{Connection, Talk};
+
+use crate::hooks::stale::Visit;
 use crate::packet::{ETHERNET, NO_LINK_LAYER};
 
 /// Packets entering the node from a device with Ethernet headers.
@@ -64,11 +69,49 @@ fn tc_egress_l3(context: TcContext) -> i32 {
     hooks::tc::egress::<NO_LINK_LAYER>(context)
 }
 
+/// Frames that a driver has received, before anything else of the kernel sees them.
+#[xdp(frags)]
+fn xdp_ingress(context: XdpContext) -> u32 {
+    hooks::xdp::ingress(context)
+}
+
 /// A socket that was sent to an endpoint, one of all there are.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/bpf_sk_storage_map")]
-extern "C" fn stale_sockets(context: *const hooks::stale::Visit) -> i32 {
+extern "C" fn stale_sockets(context: *const Visit<Connection>) -> i32 {
     hooks::stale::visit(context);
+    0
+}
+
+/// A connected socket, of whatever layout its memory is.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+extern "C" fn tell_connections(context: *const Visit<Connection>) -> i32 {
+    hooks::memory::tell(context, config::old_connection_bytes());
+    0
+}
+
+/// An unconnected socket, of whatever layout its memory is.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+extern "C" fn tell_talks(context: *const Visit<Talk>) -> i32 {
+    hooks::memory::tell(context, config::old_talk_bytes());
+    0
+}
+
+/// A connected socket, which is given what was told of it.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+extern "C" fn give_connections(context: *const Visit<Connection>) -> i32 {
+    hooks::memory::give(context, &maps::TOLD_CONNECTIONS, &maps::SOCKETS);
+    0
+}
+
+/// An unconnected socket, which is given what was told of it.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+extern "C" fn give_talks(context: *const Visit<Talk>) -> i32 {
+    hooks::memory::give(context, &maps::TOLD_TALKS, &maps::TALKS);
     0
 }
 

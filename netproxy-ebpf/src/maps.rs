@@ -5,10 +5,11 @@ use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingB
 use aya_ebpf::macros::btf_map;
 use netproxy_common::event::EVENTS_BYTES;
 use netproxy_common::network::NETWORKS;
+use netproxy_common::other_layout::MORE_BYTES;
 use netproxy_common::{
     AddressFlags, Affinity, AffinityKey, Connection, Device, DropKey, Endpoint, Event, Flow,
     FlowKey, Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Listener, Name, Network,
-    Ports, Range, Service, Source, SourceRange, Talk,
+    Ports, Range, Service, Source, SourceRange, Talk, Traffic,
 };
 
 use crate::service::Snapshot;
@@ -71,7 +72,7 @@ pub(crate) static FRONTENDS_V6: Frontends<Ipv6> = Frontends::new();
 pub(crate) static SERVICES: Array<Service, 65_536, MMAPABLE> = Array::new();
 /// Headers of the services' endpoints.
 #[btf_map]
-pub(crate) static RANGES: Array<Range, 98_304, MMAPABLE> = Array::new();
+pub(crate) static RANGES: Array<Range, { 98_304 + MORE_BYTES }, MMAPABLE> = Array::new();
 /// Endpoints by value.
 #[btf_map]
 pub(crate) static ENDPOINTS_V4: Endpoints<Ipv4> = Endpoints::new();
@@ -149,6 +150,14 @@ pub(crate) static SOCKETS: SkStorage<Connection> = SkStorage::new();
 #[btf_map]
 pub(crate) static TALKS: SkStorage<Talk> = SkStorage::new();
 
+/// What sockets remember, by their cookies, on its way from maps of another layout; see `hooks/memory.rs`. User space
+/// makes room when it needs some.
+#[btf_map]
+pub(crate) static TOLD_CONNECTIONS: HashMap<u64, Connection, 1, GROWING> = HashMap::new();
+/// As `TOLD_CONNECTIONS`.
+#[btf_map]
+pub(crate) static TOLD_TALKS: HashMap<u64, Talk, 1, GROWING> = HashMap::new();
+
 /// Cgroups of the pods that are balanced at the socket, where pods may opt out. The values mean
 /// nothing.
 #[btf_map]
@@ -166,9 +175,17 @@ pub(crate) static SOURCES: HashMap<u32, Source, 16_384, GROWING> = HashMap::new(
 #[btf_map]
 pub(crate) static DROPS: LruHashMap<DropKey, u64, 16_384> = LruHashMap::new();
 
+/// What services carry. Not of all that there may be: user space chooses by memory and CPUs.
+#[btf_map]
+pub(crate) static TRAFFIC: PerCpuArray<Traffic, 16_384> = PerCpuArray::new();
+
 /// How another proxy's connections are treated: `HandoverFlags`.
 #[btf_map]
 pub(crate) static HANDOVER: Array<u32, 1> = Array::new();
+
+/// Until when no flow is opened, in nanoseconds of `CLOCK_MONOTONIC`; see `pause.rs`.
+#[btf_map]
+pub(crate) static PAUSE: Array<u64, 1> = Array::new();
 
 /// Reasons and events, by `Counter`.
 #[btf_map]

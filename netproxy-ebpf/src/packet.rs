@@ -1,5 +1,7 @@
 //! A packet at a hook: one accessor for its bytes, and the headers that matter.
 
+mod direct;
+mod frame;
 mod ipv4;
 mod ipv6;
 mod piece;
@@ -12,9 +14,11 @@ use netproxy_common::address::Address as _;
 use netproxy_common::protocol::has_connections;
 use netproxy_common::{Be16, FlowKey, Ipv4, Ipv6};
 
+pub(crate) use self::frame::Frame;
 pub(crate) use self::piece::Piece;
 pub(crate) use self::quoted::Quoted;
 pub(crate) use self::skb::{ETH_P_IP, ETH_P_IPV6, Skb};
+use crate::checksum::{fold_short, word};
 use crate::family::{Family, V4, V6};
 use crate::route::ANY_SIZE;
 
@@ -159,6 +163,25 @@ impl<F: Family> Headers<F> {
         } else {
             u16::MAX
         }
+    }
+
+    /// Whether the packet's checksum is one that the sender has left to the device, of TCP or UDP in one piece: then
+    /// the field holds the sum of the pseudo header, by which it is told. One in 65 536 others is taken for one.
+    #[inline(always)]
+    pub(crate) fn leaves_checksum_to_device<P: Packet>(&self, packet: P) -> bool {
+        let at = self.transport() + transport::checksum_offset(self.key.protocol);
+        let bytes = if packet.are_segmented() {
+            packet.length().wrapping_sub(self.transport()) as u32
+        } else {
+            u32::from(self.transport_bytes)
+        };
+        let pseudo_header = F::sum(&self.key.source)
+            + F::sum(&self.key.destination)
+            + word([0, self.key.protocol])
+            + u64::from(bytes.to_be());
+        packet
+            .read::<u16>(at)
+            .is_none_or(|checksum| checksum == fold_short(pseudo_header))
     }
 
     /// Whether it may be the first of something: a SYN, an INIT, or what knows no connections.

@@ -12,7 +12,7 @@ use netproxy_common::source::ANY_DEVICE;
 use crate::config;
 use crate::family::Family;
 use crate::maps::SOURCES;
-use crate::packet::Packet;
+use crate::packet::{Frame, Packet};
 
 /// The way to a destination.
 pub(crate) struct Route<F: Family> {
@@ -67,21 +67,8 @@ fn look_up<F: Family, P: Packet>(
 ) -> Result<(), Counter> {
     // SAFETY: all zeros is a valid request.
     let mut request: bpf_fib_lookup = unsafe { core::mem::zeroed() };
-    request.family = F::AF;
-    request.__bindgen_anon_1.tot_len = bytes;
-    request.ifindex = packet.ifindex();
-    request.__bindgen_anon_3.ipv6_src = F::to_words(source);
-    request.__bindgen_anon_4.ipv6_dst = F::to_words(destination);
     let flags = config::fib_flags();
-    // SAFETY: the context is the hook's own, the request lives on the stack.
-    let answer = unsafe {
-        fib_lookup(
-            packet.context(),
-            &raw mut request,
-            size_of::<bpf_fib_lookup>() as i32,
-            flags,
-        )
-    };
+    let answer = ask::<F, P>(packet, source, destination, bytes, flags, &mut request);
     if answer == i64::from(BPF_FIB_LKUP_RET_FRAG_NEEDED) {
         // SAFETY: both are the same integer.
         route.too_narrow = unsafe { request.__bindgen_anon_1.mtu_result };
@@ -113,6 +100,73 @@ fn source_on<F: Family>(ifindex: u32) -> F::Address {
     // SAFETY: the entry is copied at once; user space replaces entries, it does not change them.
     let source = unsafe { SOURCES.get(&ifindex).or_else(|| SOURCES.get(&ANY_DEVICE)) };
     source.map_or(F::Address::UNSPECIFIED, F::address_of)
+}
+
+/// The way to a destination whose next hop is known.
+pub(crate) struct Way {
+    /// The device the frame leaves by.
+    pub(crate) ifindex: u32,
+    /// The next hop's address, and the device's own.
+    pub(crate) macs: [[u8; 6]; 2],
+}
+
+/// As `find`, for a frame that is sent as it is: there must be a neighbour who is known, and room for all of it.
+/// None: the kernel has to look at it.
+#[inline(always)]
+pub(crate) fn to_neighbour<F: Family>(
+    frame: Frame,
+    source: &F::Address,
+    destination: &F::Address,
+    bytes: u16,
+) -> Option<Way> {
+    let mut way = Way {
+        ifindex: 0,
+        macs: [[0; 6]; 2],
+    };
+    ask_for_neighbour::<F>(frame, source, destination, bytes, &mut way).then_some(way)
+}
+
+/// A function of its own for its stack, as `look_up`.
+#[inline(never)]
+fn ask_for_neighbour<F: Family>(
+    frame: Frame,
+    source: &F::Address,
+    destination: &F::Address,
+    bytes: u16,
+    way: &mut Way,
+) -> bool {
+    // SAFETY: all zeros is a valid request.
+    let mut request: bpf_fib_lookup = unsafe { core::mem::zeroed() };
+    let answer = ask::<F, _>(frame, source, destination, bytes, 0, &mut request);
+    way.ifindex = request.ifindex;
+    way.macs = [request.dmac, request.smac];
+    answer == i64::from(BPF_FIB_LKUP_RET_SUCCESS)
+}
+
+/// Asks the kernel's routing tables; `request` is all zeros.
+#[inline(always)]
+fn ask<F: Family, P: Packet>(
+    packet: P,
+    source: &F::Address,
+    destination: &F::Address,
+    bytes: u16,
+    flags: u32,
+    request: &mut bpf_fib_lookup,
+) -> i64 {
+    request.family = F::AF;
+    request.__bindgen_anon_1.tot_len = bytes;
+    request.ifindex = packet.ifindex();
+    request.__bindgen_anon_3.ipv6_src = F::to_words(source);
+    request.__bindgen_anon_4.ipv6_dst = F::to_words(destination);
+    // SAFETY: the context is the hook's own, the request lives on the stack.
+    unsafe {
+        fib_lookup(
+            packet.context(),
+            &raw mut *request,
+            size_of::<bpf_fib_lookup>() as i32,
+            flags,
+        )
+    }
 }
 
 impl<F: Family> Route<F> {

@@ -127,7 +127,7 @@ impl Call {
         let mut connection = Connection {
             pair: *pair,
             protocol: self.protocol(),
-            pad: [0; 3],
+            pad: [0; _],
             netns: self.netns(),
         };
         // SAFETY: as above.

@@ -38,8 +38,11 @@ use crate::settings::{ServeSettings, Settings};
 use crate::source::{Interest, Source, SourceError, SourceHealth};
 use crate::store::Store;
 
-/// How many changes may wait while others are being applied.
-const WAITING_CHANGES: usize = 16_384;
+/// How many changes may wait while others are being applied, or programs verified: with all objects of a large
+/// cluster on their way, the source goes on reading.
+const WAITING_CHANGES: usize = 65_536;
+/// How many changes are taken at once.
+const CHANGES_AT_ONCE: usize = 16_384;
 /// How often the whole state is compared with what the kernel holds.
 const COMPARISON_INTERVAL: Duration = Duration::from_mins(1);
 /// How long to wait before looking again whether another process writes the datapath.
@@ -262,7 +265,7 @@ impl Agent {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                count = changes.recv_many(&mut received, WAITING_CHANGES), if has_source => {
+                count = changes.recv_many(&mut received, CHANGES_AT_ONCE), if has_source => {
                     // Its task knows the reason, and ends right after.
                     has_source = count > 0;
                     let node = self.store.node().cloned();

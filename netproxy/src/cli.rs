@@ -26,6 +26,7 @@ mod services;
 mod stream;
 mod table;
 mod top;
+mod trace;
 
 use std::io::{self, BufWriter};
 use std::path::PathBuf;
@@ -49,6 +50,7 @@ Examples:
   netproxy drops                      who was not served, and why
   netproxy monitor --drops            the same as it happens
   netproxy top                        what is going on, by service
+  netproxy trace 10.0.0.7 shop/cart   what becomes of a client's packet, and why
   netproxy services -o json | jq '.[] | select(.endpoints.total == 0) | .name'
 
 `netproxy COMMAND --help` tells more, with examples.";
@@ -98,6 +100,8 @@ enum Command {
     Monitor(monitor::MonitorArgs),
     /// Show what is going on by service, live
     Top(top::TopArgs),
+    /// Tell what becomes of a packet, by running it through the programs in force
+    Trace(trace::TraceArgs),
     /// Show what the programs have counted
     Counters(counters::CountersArgs),
     /// Show how full the flow table is
@@ -149,6 +153,7 @@ impl Cli {
             Command::Drops(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Monitor(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Top(args) => args.run(&View::open(&pins)?, &mut list)?,
+            Command::Trace(args) => args.run(&pins, &mut list)?,
             Command::Counters(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Maps(args) => args.run(&View::open(&pins)?, &mut list)?,
             Command::Check(args) => code = args.run(&bpffs, &mut list)?,

@@ -8,7 +8,10 @@
 mod addresses;
 mod attach;
 mod batch;
+mod btf;
 mod claim;
+mod contents;
+mod convert;
 mod counters;
 mod drain;
 mod drops;
@@ -21,39 +24,51 @@ mod flow_expiry;
 mod flow_sizes;
 mod flow_table;
 mod flow_tally;
+mod footprint;
 mod foreign;
 mod frontends;
 mod grace;
 mod handover;
 mod header;
+mod in_force;
+mod layout;
 mod link;
 mod load;
 mod map_fill;
 mod map_size;
 mod mapped;
 mod names;
+mod netdev;
 mod networks;
+mod pause;
 mod pins;
 mod program_load;
+mod program_pins;
 mod ranges;
+mod record;
 mod service_ids;
 mod services;
 mod socket_clients;
+mod socket_memory;
 mod sockets;
 mod source_ranges;
 mod sources;
 mod stale_sockets;
+mod succession;
 mod syscall;
+mod test_run;
+mod traffic;
+mod transfer;
 mod view;
+mod xdp;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use ipnet::IpNet;
-use netproxy_common::{Counter, LocalClients, Source};
+use netproxy_common::{Counter, LocalClients, Source, Traffic};
 
-pub use self::attach::{AttachMode, DeviceState, FILTER_HANDLE};
+pub use self::attach::{AttachMode, DeviceState, Direction, FILTER_HANDLE};
 pub use self::claim::Claim;
 pub use self::counters::Counters;
 pub use self::drain::Drain;
@@ -61,9 +76,11 @@ pub use self::entry::{EndpointEntry, ServiceEntry};
 pub use self::error::DatapathError;
 pub use self::events::{EventEntry, Events};
 pub use self::exhausted_ports::Destination;
+pub use self::flow_expiry::{Expired, Seen};
 pub use self::flow_sizes::{FlowsMax, FlowsMaxError};
 pub use self::flow_table::{FlowEntry, FlowTable};
 pub use self::flow_tally::{FlowClass, FlowTally};
+pub use self::footprint::Footprint;
 pub use self::frontends::FrontendEntry;
 pub use self::load::SourcePorts;
 pub use self::map_fill::MapFill;
@@ -72,22 +89,23 @@ pub use self::pins::{Pins, Removed};
 pub use self::program_load::ProgramLoad;
 pub use self::sockets::{CgroupTree, SocketHook, SocketLink, SocketOptions, SocketProgram};
 pub use self::stale_sockets::{StaleSockets, endpoint_of};
+pub use self::test_run::{Action, Hook, Ran, are_runs_undisturbed};
 pub use self::view::View;
+pub use self::xdp::{XdpMode, XdpPlace};
 
 use self::addresses::Addresses;
 use self::attach::Devices;
 use self::drops::Drops;
 use self::exhausted_ports::PortsWatch;
-use self::flow_expiry::{Expiry, Slice};
-use self::foreign::ForeignFlow;
+use self::flow_expiry::Expiry;
 use self::frontends::Frontends;
 use self::handover::Handover;
 use self::networks::Networks;
 use self::services::{Put, Services};
 use self::socket_clients::SocketClients;
 use self::sources::Sources;
+use self::traffic::Carried;
 use crate::model::{ObjectName, Protocol};
-use crate::netfilter::Translated;
 use crate::node::Attachment;
 use crate::plan::WantedPort;
 
@@ -98,6 +116,8 @@ pub struct DatapathOptions {
     pub pins: Pins,
     /// How programs are attached.
     pub attach: AttachMode,
+    /// Where packets are sent on before there is an skb.
+    pub xdp: XdpMode,
     /// Which source ports whole flows may use.
     pub ports: SourcePorts,
     /// Which processes are balanced at the socket; None: none.
@@ -121,24 +141,6 @@ pub struct Applied {
     pub udp: bool,
 }
 
-/// What one [`Datapath::expire_some`] has done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expired {
-    /// Halves of flows that were removed.
-    pub halves: usize,
-    /// What the pass over the flow table has seen, at its end.
-    pub seen: Option<Seen>,
-}
-
-/// What a pass over the flow table has seen, besides the flows that were removed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// How full its maps are.
-    pub fills: Vec<MapFill>,
-    /// The flows.
-    pub flows: FlowTally,
-}
-
 /// The datapath of this node.
 #[derive(Debug)]
 pub struct Datapath {
@@ -151,6 +153,7 @@ pub struct Datapath {
     sources: Sources,
     devices: Devices,
     drops: Drops,
+    carried: Carried,
     flows: FlowTable,
     expiry: Expiry,
     ports: PortsWatch,
@@ -159,15 +162,16 @@ pub struct Datapath {
 
 impl Datapath {
     /// Loads the programs, creates or adopts the pinned maps, and reads back what they hold.
-    /// Nothing that is in force changes. Local clients are told as `local_clients` says.
+    /// Nothing that is in force changes, but that programs of another build, which have other maps, are replaced. Local clients are told as `local_clients` says.
     pub fn open(
         options: &DatapathOptions,
         local_clients: LocalClients,
     ) -> Result<Self, DatapathError> {
-        let mut loaded = load::load(options, local_clients)?;
-        let flows = FlowTable::open(&options.pins)?;
-        let carried = flows.in_use()?.services;
-        let services = Services::adopt(&mut loaded, &carried)?;
+        let (mut loaded, succession) = load::load(options, local_clients)?;
+        let flows = FlowTable::adopt(&mut loaded)?;
+        let in_flows = flows.in_use()?.services;
+        let carried = Carried::adopt(&mut loaded)?;
+        let services = Services::adopt(&mut loaded, &in_flows, carried.entries())?;
         let frontends = Frontends::adopt(&mut loaded)?;
         let addresses = Addresses::adopt(&mut loaded, &frontends)?;
         let service_cidrs = Networks::adopt(&mut loaded, ["SERVICE_CIDRS_V4", "SERVICE_CIDRS_V6"])?;
@@ -179,14 +183,15 @@ impl Datapath {
             // Nobody follows them: they would be out of date when somebody asks for them again.
             socket_clients.set(&BTreeSet::new())?;
         }
-        let ports = PortsWatch::adopt(&mut loaded, &options.pins)?;
+        let ports = PortsWatch::adopt(&mut loaded)?;
         let drops = Drops::adopt(&mut loaded)?;
         let handover = Handover::adopt(&mut loaded)?;
         let devices = Devices::adopt(
             loaded,
             &options.pins,
-            options.attach,
+            (options.attach, options.xdp),
             options.sockets.as_ref(),
+            succession,
         )?;
         Ok(Self {
             services,
@@ -198,6 +203,7 @@ impl Datapath {
             sources,
             devices,
             drops,
+            carried,
             flows,
             expiry: Expiry::default(),
             ports,
@@ -302,6 +308,11 @@ impl Datapath {
         self.drops.counts()
     }
 
+    /// What services have carried, by the ids of their ports; under zero, those for whose ids there is no room.
+    pub fn traffic(&self) -> Result<BTreeMap<u32, Traffic>, DatapathError> {
+        self.carried.read(self.services.by_id().map(|(id, _)| id))
+    }
+
     /// How full the maps are of which that is known without walking them; the flow table is in [`Seen`].
     #[must_use]
     pub fn fills(&self) -> Vec<MapFill> {
@@ -398,88 +409,10 @@ impl Datapath {
         self.handover.resets_unknown()
     }
 
-    /// Whether another proxy's connection is to a frontend of ours.
-    pub(crate) fn is_served(&self, connection: &Translated) -> bool {
-        self.service_of(connection).is_some()
-    }
-
-    /// Whether any flow is left to another proxy.
-    pub fn has_foreign_flows(&self) -> Result<bool, DatapathError> {
-        self.flows.has_foreign()
-    }
-
-    /// Leaves these flows to the other proxy, of those of datagrams only to frontends of ours, and no others;
-    /// new ones of datagrams only if they `are_new`. Yields how many.
-    pub(crate) fn note_foreign_flows(
-        &mut self,
-        flows: &[Translated],
-        are_new: bool,
-    ) -> Result<usize, DatapathError> {
-        let wanted = flows.iter().filter_map(|flow| {
-            let service = match (self.service_of(flow), flow.protocol) {
-                (None, Protocol::Udp) => return None,
-                (service, _) => service.unwrap_or(0),
-            };
-            Some(ForeignFlow {
-                translated: *flow,
-                service,
-                // Its endpoint may be one that no longer serves: the next datagram finds out.
-                generation: self.services.generation(service).wrapping_sub(1),
-            })
-        });
-        let wanted: Vec<_> = wanted.collect();
-        self.flows.set_foreign(&wanted, are_new)
-    }
-
-    /// The service of ours whose frontend another proxy's connection is to.
-    fn service_of(&self, connection: &Translated) -> Option<u32> {
-        let Translated {
-            frontend, protocol, ..
-        } = *connection;
-        let has_node_ports = self.addresses.has_node_ports(frontend.ip());
-        self.frontends
-            .service_at(frontend, protocol, has_node_ports)
-    }
-
-    /// Removes flows past their deadline, and frees what no flow refers to any more: ids of services
-    /// that are gone, addresses that linger, source ranges.
-    /// Yields how many halves were removed.
-    pub fn expire_flows(&mut self) -> Result<usize, DatapathError> {
-        let mut halves = 0;
-        loop {
-            let expired = self.expire_some(Duration::MAX)?;
-            halves += expired.halves;
-            if expired.seen.is_some() {
-                return Ok(halves);
-            }
-        }
-    }
-
     /// The endpoints towards which no source port was free since they were last asked for, and how many flows
     /// were refused for that.
     pub fn exhausted_ports(&mut self) -> Result<Vec<(Destination, u32)>, DatapathError> {
         self.ports.look()
-    }
-
-    /// A part of [`Self::expire_flows`], which takes about as much time of a CPU.
-    pub fn expire_some(&mut self, budget: Duration) -> Result<Expired, DatapathError> {
-        let Slice { expired, finished } = self.expiry.go_on(&self.flows, budget)?;
-        let Some((in_use, seen)) = finished else {
-            return Ok(Expired {
-                halves: expired,
-                seen: None,
-            });
-        };
-        let free = self.services.forget_ids_but(&in_use.services);
-        self.drops.forget(&free)?;
-        if self.addresses.linger() {
-            self.addresses.forget_but(&in_use.frontends)?;
-        }
-        self.services.forget_sources()?;
-        Ok(Expired {
-            halves: expired,
-            seen: Some(seen),
-        })
     }
 }
 

@@ -5,6 +5,7 @@
 //! What the operator may choose is read by `config` and held by `settings`.
 
 pub mod agent;
+mod allocator;
 pub mod capabilities;
 mod causes;
 pub mod check;

@@ -19,6 +19,7 @@ mod route;
 mod socket_option;
 mod source;
 mod watch;
+mod ways;
 
 pub use address::{LinkAddress, Scope};
 pub use attachment::{Attachment, attachments};
@@ -31,3 +32,4 @@ pub use pod_cgroups::{PodCgroups, watch_pod_cgroups};
 pub use socket_option::socket_option;
 pub use source::sources;
 pub use watch::watch;
+pub use ways::{Way, Ways};

@@ -104,7 +104,7 @@ fn an_agent_that_is_killed_and_started_again_loses_no_request() -> Result<()> {
         let urls = Cluster::cluster_urls(WEB_PORT)?;
         let all = ["web-1", "web-2", "web-3"];
         await_endpoints(&cluster.shell()?, &urls, &all)?;
-        traffic.finish()
+        traffic.finish("kill -9 and a new start")
     })
 }
 
@@ -129,6 +129,6 @@ fn an_agent_that_starts_again_without_an_api_server_keeps_what_is_served() -> Re
         let urls = Cluster::cluster_urls(WEB_PORT)?;
         let all = ["web-1", "web-2", "web-3"];
         await_endpoints(&cluster.shell()?, &urls, &all)?;
-        traffic.finish()
+        traffic.finish("a start without an API server")
     })
 }

@@ -7,6 +7,8 @@ mod cluster;
 mod components;
 mod events;
 mod hand_over;
+mod kind;
+mod life;
 mod metrics;
 mod observability;
 mod opt_out;

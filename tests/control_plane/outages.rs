@@ -8,9 +8,7 @@ use netproxy_lab::{Node, Place, wait_until};
 use serde_json::json;
 
 use crate::{
-    cluster::{
-        Cluster, LONGEST, WEB_NODE_PORT, WEB_PORT, await_endpoints, await_silence, web, with_agents,
-    },
+    cluster::{Cluster, WEB_NODE_PORT, WEB_PORT, await_endpoints, await_silence, web, with_agents},
     traffic::Steady,
 };
 
@@ -44,7 +42,7 @@ fn a_watch_that_is_cut_costs_no_request_and_catches_up() -> Result<()> {
         cluster.control_plane.restore(&cluster.node("a")?)?;
         await_endpoints(&shell, &urls, &["web-1", "web-2", "web-3"])?;
         println!("caught up {:?} after the cut ended", restored_at.elapsed());
-        traffic.finish()
+        traffic.finish("a watch that is cut")
     })
 }
 
@@ -84,32 +82,7 @@ fn what_changed_and_vanished_while_the_api_server_restarted_is_known_afterwards(
             log.contains("410: too old resource version"),
             "the lists were not begun anew: {log}"
         );
-        traffic.finish()
-    })
-}
-
-#[test]
-fn an_api_server_that_is_away_costs_no_request() -> Result<()> {
-    with_agents("outage-away", |cluster| {
-        cluster.serve_web(&["web-1", "web-3"])?;
-        let traffic = Steady::start(cluster)?;
-        let urls = Cluster::cluster_urls(WEB_PORT)?;
-
-        cluster.control_plane.stop_apiserver()?;
-        for agent in cluster.agents() {
-            wait_until("the agent notices", LONGEST, || {
-                Ok(agent.log().contains(NOTICED))
-            })?;
-        }
-        await_endpoints(&cluster.shell()?, &urls, &["web-1", "web-3"])?;
-        cluster.control_plane.start_apiserver()?;
-        cluster.scale_web(&["web-2"])?;
-
-        let all = ["web-1", "web-2", "web-3"];
-        await_endpoints(&cluster.shell()?, &urls, &all)?;
-        let outside = cluster.lab.client("outside")?;
-        await_endpoints(&outside, &cluster.node_urls(WEB_NODE_PORT), &all)?;
-        traffic.finish()
+        traffic.finish("an API server that restarts")
     })
 }
 

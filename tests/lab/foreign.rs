@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use aya::{
     Ebpf,
     programs::{
-        LinkOrder, SchedClassifier, TcAttachType,
+        LinkOrder, Program, SchedClassifier, TcAttachType, Xdp, XdpMode,
         tc::{NlOptions, TcAttachOptions, qdisc_add_clsact},
     },
 };
@@ -33,10 +33,22 @@ impl Foreign {
         let object = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/ebpf/foreign");
         let mut ebpf = Ebpf::load_file(object).context("cargo xtask build-ebpf")?;
         for (_, program) in ebpf.programs_mut() {
-            let program: &mut SchedClassifier = program.try_into()?;
-            program.load()?;
+            match program {
+                Program::Xdp(program) => program.load()?,
+                other => <&mut SchedClassifier>::try_from(other)?.load()?,
+            }
         }
         Ok(Self { ebpf })
+    }
+
+    /// Attaches the one of XDP to a device.
+    pub(crate) fn attach_early(&mut self, place: &dyn Place, device: &str) -> Result<()> {
+        let program = self.ebpf.program_mut("look_on_early");
+        let program: &mut Xdp = program.context("no such program")?.try_into()?;
+        place
+            .namespace()
+            .inside(|| Ok(program.attach(device, XdpMode::Driver).map(drop)?))
+            .with_context(|| format!("{device} of {}", place.name()))
     }
 
     /// Attaches a program to a hook of a node's device.

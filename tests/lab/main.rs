@@ -41,4 +41,7 @@ mod sockets;
 mod stacked;
 mod stale_sockets;
 mod top;
+mod trace;
+mod upgrade;
 mod uplinks;
+mod xdp;

@@ -100,6 +100,18 @@ fn what_traffic_did_stands_on_the_page() -> Result<()> {
         await_value(&node, &of_service("flows", "web", ""), 5.0)?;
         let other = "netproxy_service_flows{service_namespace=\"\",service_name=\"other\"}";
         is("flows of others", &page.value(other)?, &0.0)?;
+        let begun = of_service("new_flows_total", "web", ",by=\"packet\"");
+        let page = await_value(&node, &begun, 5.0)?;
+        for direction in ["to_endpoints", "to_clients"] {
+            let labels = format!(",direction=\"{direction}\"");
+            let carried = |metric| page.value(&of_service(metric, "web", &labels));
+            let (packets, bytes) = (carried("packets_total")?, carried("bytes_total")?);
+            // Each connection is opened, used once and closed; nothing is larger than a segment.
+            ensure!(
+                (15.0..=100.0).contains(&packets) && (40.0..=1500.0).contains(&(bytes / packets)),
+                "{direction}: {packets} packets, {bytes} bytes"
+            );
+        }
 
         for row in node.netproxy_json::<Vec<MapRow>>(&["maps", "-o", "json"])? {
             let capacity = page.value(&format!("netproxy_map_capacity{{map=\"{}\"}}", row.map))?;

@@ -3,7 +3,7 @@
 use std::{fs, net::IpAddr, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use netproxy_common::SCHEMA_VERSION;
+use netproxy_common::PINS_VERSION;
 use netproxy_lab::{
     AgentOptions, Answers, Cni, Node, Place, Pod, Traffic, Way, wait_for, wait_until,
 };
@@ -213,7 +213,7 @@ fn clients(node: &Node) -> Result<usize> {
     let map = node
         .bpffs()
         .join("netproxy")
-        .join(format!("v{SCHEMA_VERSION}"));
+        .join(format!("v{PINS_VERSION}"));
     let map = map.join("SOCKET_CLIENTS");
     let map = map.to_str().context("a path of another kind")?;
     let text = node.run(&["bpftool", "-j", "map", "dump", "pinned", map])?;

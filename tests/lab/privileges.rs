@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use netproxy_lab::{Agent, AgentOptions, Cni, wait_until};
+use netproxy_lab::{Agent, AgentOptions, Cni, Place, binary, wait_until};
 
 use crate::{
     cluster::{Cluster, LONGEST},
@@ -52,4 +52,44 @@ fn every_thread_has(agent: &Agent, permitted: u64, effective: u64) -> Result<()>
     }
     ensure!(count > 1, "only {count} threads were looked at");
     Ok(())
+}
+
+#[test]
+fn a_packet_is_traced_with_what_the_agents_container_has() -> Result<()> {
+    let cluster = Cluster::up(two_nodes(
+        "privileges-trace",
+        Cni::PointToPoint,
+        Cni::Bridge,
+    ))?;
+    cluster.hold(|| {
+        let node = cluster.lab.node("a")?;
+        wait_until("the agent runs", LONGEST, || {
+            Ok(cluster.agent("a")?.log().contains("agent running"))
+        })?;
+        let netproxy = binary::find("netproxy")?;
+        let netproxy = netproxy.to_str().context("the path is UTF-8")?;
+        let bpffs = node.bpffs().to_str().context("the path is UTF-8")?;
+        let from = cluster.lab.pod("shell")?.ipv4().to_string();
+        let trace = |granted: &str| {
+            let bounding = format!("--bounding-set=-all{granted}");
+            let words = [
+                "setpriv",
+                &bounding,
+                "--inh-caps=-all",
+                "--no-new-privs",
+                netproxy,
+            ];
+            let asked = ["trace", &from, "10.96.0.77:80", "--bpffs", bpffs];
+            node.run(&[&words[..], &asked].concat())
+        };
+
+        // As `deploy/helm/netproxy` has it without `terminateUdp`, which asks for the fewest.
+        let told = trace(",+bpf,+net_admin,+perfmon")?;
+        ensure!(told.contains("passes untouched"), "{told}");
+        let error = trace(",+net_admin,+perfmon")
+            .err()
+            .context("it may be done by anybody")?;
+        ensure!(error.to_string().contains("CAP_BPF is missing"), "{error}");
+        Ok(())
+    })
 }

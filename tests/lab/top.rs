@@ -69,7 +69,14 @@ fn services_have_their_flows_and_rates_and_the_node_its_totals() -> Result<()> {
             near["flows"] == 1 && near["new_flows_per_s"] == 0.0,
             "{near:#}"
         );
-        ensure!(is_more_than_zero(&far["new_flows_per_s"]), "{far:#}");
+        for rate in [
+            "new_flows_per_s",
+            "sockets_per_s",
+            "packets_per_s",
+            "bytes_per_s",
+        ] {
+            ensure!(is_more_than_zero(&far[rate]), "{rate}: {far:#}");
+        }
         ensure!(far["drops_per_s"] == 0.0, "{far:#}");
         ensure!(is_more_than_zero(&nobodys["drops_per_s"]), "{nobodys:#}");
         let busiest = &last["services"][0]["name"];

@@ -15,17 +15,18 @@ mod packet;
 mod refusal;
 mod service;
 mod topology;
+mod xdp;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::{Array, HashMap, Map, MapData};
 use netproxy::datapath::{
-    AttachMode, Datapath, DatapathError, DatapathOptions, MapSize, Pins, SourcePorts,
+    AttachMode, Datapath, DatapathError, DatapathOptions, MapSize, Pins, SourcePorts, XdpMode,
 };
 use netproxy::node::{Attachment, BridgeNetfilter};
-use netproxy_common::{AddressFlags, DeviceKind, Ipv4, Ipv6, LocalClients};
+use netproxy_common::{AddressFlags, Device, DeviceKind, Ipv4, Ipv6, LocalClients};
 use nix::net::if_::if_nametoindex;
 
 pub(crate) use self::asker::Asker;
@@ -40,6 +41,8 @@ pub(crate) use self::packet::{Chunk, Fragment, Packet, Piece, sctp, tcp};
 pub(crate) use self::service::Shop;
 pub(crate) use self::topology::{At, Flavour, NODE_MAC, POD_PORT};
 use self::topology::{DEVICES, DeviceSpec};
+pub(crate) use self::xdp::Framed;
+use self::xdp::XdpHook;
 
 /// A node.
 pub(crate) struct World {
@@ -49,6 +52,7 @@ pub(crate) struct World {
     ports: SourcePorts,
     map_sizes: Vec<MapSize>,
     local_clients: LocalClients,
+    xdp: XdpMode,
     has_layer_3: bool,
     // Last: the rest must go before the namespaces do.
     _namespace: Namespace,
@@ -93,6 +97,7 @@ impl World {
             ports,
             map_sizes,
             local_clients,
+            xdp: XdpMode::Off,
             has_layer_3: false,
             _namespace: namespace,
         };
@@ -108,6 +113,43 @@ impl World {
         self
     }
 
+    /// Uplinks have the XDP program from now on.
+    pub(crate) fn with_xdp(mut self) -> Self {
+        self.stop();
+        self.xdp = XdpMode::Generic;
+        self.start();
+        self
+    }
+
+    /// They lose it.
+    pub(crate) fn without_xdp(mut self) -> Self {
+        self.stop();
+        self.xdp = XdpMode::Off;
+        self.start();
+        self
+    }
+
+    /// The kernel sends what is for `address` straight to a device from now on.
+    pub(crate) fn route(address: IpAddr, device: &str) {
+        namespace::ip(&format!("route replace {address} dev {device}\n"));
+    }
+
+    /// Nothing is known of what a device can do.
+    pub(crate) fn lose_device_flags(&self, device: &str) {
+        let map = MapData::from_pin(self.pins.map("DEVICES")).unwrap();
+        let mut map: HashMap<_, u32, Device> = HashMap::try_from(Map::HashMap(map)).unwrap();
+        let ifindex = ifindex(device);
+        let known = map.get(&ifindex, 0).unwrap();
+        map.insert(ifindex, Device { flags: 0, ..known }, 0)
+            .unwrap();
+    }
+
+    /// A frame is received by a device that has the XDP program.
+    #[must_use]
+    pub(crate) fn frame(&self, device: &str, frame: impl Into<Vec<u8>>) -> Framed {
+        XdpHook::open(&self.pins, ifindex(device)).run(frame)
+    }
+
     /// Brings these services to the state they describe.
     #[track_caller]
     pub(crate) fn serve(&mut self, shops: &[&Shop]) {
@@ -118,6 +160,18 @@ impl World {
     /// The datapath, for what the world has no words for.
     pub(crate) fn datapath(&mut self) -> &mut Datapath {
         self.datapath.as_mut().expect("the datapath is open")
+    }
+
+    /// The next agent is to have maps of these sizes.
+    pub(crate) fn set_map_sizes(&mut self, sizes: &[&str]) {
+        self.map_sizes = sizes.iter().map(|size| size.parse().unwrap()).collect();
+    }
+
+    /// Lets the programs open no flow until then, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub(crate) fn pause(&self, until_ns: u64) {
+        let map = MapData::from_pin(self.pins.map("PAUSE")).unwrap();
+        let mut map: Array<_, u64> = Map::Array(map).try_into().unwrap();
+        map.set(0, until_ns, 0).unwrap();
     }
 
     /// The agent ends; what it pinned stays.
@@ -137,6 +191,7 @@ impl World {
         let options = DatapathOptions {
             pins: self.pins.clone(),
             attach: AttachMode::Auto,
+            xdp: self.xdp,
             ports: self.ports,
             sockets: None,
             map_sizes: self.map_sizes.clone(),
@@ -229,6 +284,13 @@ impl World {
         namespace::ip(&format!("link set {device} mtu {bytes}\n"));
     }
 
+    /// The hardware address of a neighbour of the calling thread's node is known from now on: its peer's.
+    pub(crate) fn learn(device: &str, neighbour: &str) {
+        namespace::ip(&format!(
+            "neighbour replace {neighbour} dev {device} lladdr 02:00:00:00:00:02\n"
+        ));
+    }
+
     /// Netfilter sees what bridges switch from now on.
     pub(crate) fn show_bridges_to_netfilter(&mut self) {
         self.serve_devices(true);
@@ -311,6 +373,7 @@ fn attachment(device: &DeviceSpec) -> Attachment {
             DeviceKind::Outside
         },
         has_link_layer: device.has_link_layer,
+        is_nic: false,
         mac: if device.has_link_layer {
             NODE_MAC
         } else {

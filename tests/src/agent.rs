@@ -88,7 +88,7 @@ impl AgentOptions {
 #[derive(Debug)]
 pub struct Agent {
     node: Node,
-    options: AgentOptions,
+    options: Mutex<AgentOptions>,
     process: Mutex<Process>,
 }
 
@@ -97,7 +97,7 @@ impl Agent {
         let process = start(node, options)?;
         Ok(Self {
             node: node.clone(),
-            options: options.clone(),
+            options: Mutex::new(options.clone()),
             process: Mutex::new(process),
         })
     }
@@ -126,8 +126,23 @@ impl Agent {
         if self.is_running() {
             self.stop()?;
         }
-        *self.process() = start(&self.node, &self.options)?;
+        *self.process() = start(&self.node, &self.options())?;
         Ok(())
+    }
+
+    /// As [`Agent::restart`], with other options.
+    ///
+    /// # Errors
+    /// When it does not end, or cannot be started.
+    pub fn restart_as(&self, options: AgentOptions) -> Result<()> {
+        *self.options.lock().unwrap_or_else(PoisonError::into_inner) = options;
+        self.restart()
+    }
+
+    /// The options of the running (or last) one.
+    pub fn options(&self) -> AgentOptions {
+        let options = self.options.lock().unwrap_or_else(PoisonError::into_inner);
+        options.clone()
     }
 
     /// Whether it has not ended.

@@ -30,14 +30,13 @@ pub fn find(name: &str) -> Result<PathBuf> {
         .find(|path| path.is_file())
         .with_context(|| {
             let beside = running.parent().unwrap_or(Path::new("/"));
-            let package = if name == "netproxy" {
-                "netproxy"
-            } else {
-                "netproxy-tests"
+            let command = match name {
+                "netproxy" => "cargo build -p netproxy --bin netproxy".to_owned(),
+                "netproxy-other-layout" => "cargo xtask build --other-layout".to_owned(),
+                _ => format!("cargo build -p netproxy-tests --bin {name}"),
             };
             format!(
-                "{name} is not beside {}: build it (cargo build -p {package} --bin {name}), or \
-                 set {variable}",
+                "{name} is not beside {}: build it ({command}), or set {variable}",
                 beside.display()
             )
         })

@@ -4,12 +4,14 @@
 //! machine of their network, and end with the lab. A handle that is dropped leaves them running.
 //! Every lab has its own; nothing is shared, and nothing stays.
 
+mod api;
 mod apiserver;
 mod controllers;
 mod credentials;
 mod cut;
 mod etcd;
 mod helm;
+mod kind;
 mod kube_proxy;
 mod kubectl;
 mod objects;
@@ -27,8 +29,10 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 pub use self::{
+    api::{Api, Write},
     controllers::ENDPOINT_SLICES,
     helm::helm,
+    kind::kind_config,
     kube_proxy::Mode,
     objects::Replica,
     prometheus::{Alert, Prometheus, Sample, promtool},

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MsFlags, mount, umount};
 
 use crate::{
     Addresses, Cni, Place, Pod,
@@ -214,6 +214,16 @@ impl Node {
     #[must_use]
     pub fn bpffs(&self) -> &Path {
         &self.parts.bpffs
+    }
+
+    /// Takes away what is pinned in its BPF file system, as a reboot does: programs, links and maps.
+    ///
+    /// # Errors
+    /// When somebody is inside.
+    pub fn lose_pins(&self) -> Result<()> {
+        let at = self.bpffs();
+        umount(at).with_context(|| format!("bpffs cannot be unmounted from {}", at.display()))?;
+        mount_bpffs(at)
     }
 
     /// Its `InternalIP`s, IPv4 first.

@@ -173,6 +173,8 @@ pub struct TalkReport {
     pub moved: u64,
     /// How many conversations came after the first.
     pub conversations: u64,
+    /// How many questions were asked once more.
+    pub repeated: u64,
 }
 
 /// What a program that goes on prints when it is at work: a server listens, a load or a held

@@ -152,6 +152,17 @@ pub trait Traffic: Place {
         Ongoing::start(self.start_traffic(&["hold".to_owned(), url.to_owned()])?)
     }
 
+    /// The same, where each answer may take so long.
+    fn hold_for(&self, url: &str, longest: Duration) -> Result<Hold> {
+        let words = [
+            "hold",
+            url,
+            "--timeout-ms",
+            &longest.as_millis().to_string(),
+        ];
+        Ongoing::start(self.start_traffic(&words.map(str::to_owned))?)
+    }
+
     /// Opens a connection, waits for its first answer, and asks once more when it is stopped.
     fn hold_idle(&self, url: &str) -> Result<Hold> {
         let words = ["hold", url, "--idle"].map(str::to_owned);
@@ -176,6 +187,21 @@ pub trait Traffic: Place {
             words.extend(["--questions".to_owned(), questions.to_string()]);
         }
         words.extend(is_connected.then(|| "--connected".to_owned()));
+        Ongoing::start(self.start_traffic(&words)?)
+    }
+
+    /// As [`Traffic::talk`], where a question that is not answered within half a second is asked again.
+    fn talk_patiently(
+        &self,
+        address: SocketAddr,
+        questions: u64,
+        is_connected: bool,
+    ) -> Result<Talk> {
+        let (address, questions) = (address.to_string(), questions.to_string());
+        let mut words = vec!["talk", &address, "--questions", &questions];
+        words.extend(["--repeat-ms", "500", "--timeout-ms", "10000"]);
+        words.extend(is_connected.then_some("--connected"));
+        let words: Vec<_> = words.into_iter().map(str::to_owned).collect();
         Ongoing::start(self.start_traffic(&words)?)
     }
 

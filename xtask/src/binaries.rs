@@ -1,8 +1,11 @@
 //! `cargo xtask build`: netproxy and the binaries of the lab, for this machine.
 
-use anyhow::Result;
+use std::fs;
+
+use anyhow::{Context as _, Result};
 
 use crate::command::Step;
+use crate::ebpf::{self, Layout, OTHER_LAYOUT, Warnings};
 use crate::toolchain::host_cargo;
 use crate::workspace::Workspace;
 
@@ -13,6 +16,41 @@ pub(crate) enum Profile {
     Dev,
     /// cargo's `release`, to `target/release`
     Release,
+}
+
+impl Profile {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// Builds `netproxy-other-layout`, whose maps are laid out otherwise than netproxy's, for tests of upgrades. It is
+/// called netproxy while it is built: [`build`] comes after it.
+pub(crate) fn build_other_layout(workspace: &Workspace, profile: Profile) -> Result<()> {
+    ebpf::build_with(workspace, Warnings::Shown, Layout::Other)?;
+    let mut command = host_cargo(workspace);
+    command.args(["build", "--bin", "netproxy"]);
+    // With the lab, or what both depend on is built once more with other features.
+    command.args(["--package", "netproxy", "--package", "netproxy-tests"]);
+    command.arg(format!("--features=netproxy/{OTHER_LAYOUT}"));
+    if profile == Profile::Release {
+        command.arg("--release");
+    }
+    Step::new(
+        "Building netproxy (other layouts)",
+        workspace.log("build-other-layout")?,
+        command,
+    )
+    .run()?;
+    let folder = workspace.target().join(profile.folder());
+    let kept = folder.join(format!("netproxy-{OTHER_LAYOUT}"));
+    let unfinished = kept.with_extension("unfinished");
+    fs::copy(folder.join("netproxy"), &unfinished)
+        .and_then(|_| fs::rename(&unfinished, &kept))
+        .with_context(|| format!("cannot write {}", kept.display()))
 }
 
 /// Builds netproxy and the lab's binaries; the eBPF programs must be built already.

@@ -17,6 +17,9 @@ const PACKAGE: &str = "netproxy-ebpf";
 /// Programs of others, which the tests put beside ours.
 const FOREIGN: &str = "foreign";
 
+/// The feature of a build whose maps are laid out otherwise (`other_layout.rs` of netproxy-common).
+pub(crate) const OTHER_LAYOUT: &str = "other-layout";
+
 /// What the compiler's warnings about the programs mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Warnings {
@@ -32,9 +35,23 @@ impl Warnings {
     }
 }
 
+/// Which maps the programs have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Users'.
+    Own,
+    /// Others, for tests of upgrades.
+    Other,
+}
+
 /// Builds the programs, after setting up what that needs.
 pub(crate) fn build(workspace: &Workspace, warnings: Warnings) -> Result<()> {
     setup::run(workspace)?;
+    build_with(workspace, warnings, Layout::Own)
+}
+
+/// As [`build`], once everything is set up.
+pub(crate) fn build_with(workspace: &Workspace, warnings: Warnings, layout: Layout) -> Result<()> {
     let toolchain = BpfToolchain::find()
         .context("the Rust compiler for eBPF has vanished since it was set up")?;
     let target_dir = workspace.target().join("ebpf-build");
@@ -50,14 +67,25 @@ pub(crate) fn build(workspace: &Workspace, warnings: Warnings) -> Result<()> {
         // Unlike a compiler flag, this leaves what is built already as it is.
         command.args(["-Z", "warnings", "--config", "build.warnings='deny'"]);
     }
+    let built = target_dir.join(TARGET).join("release");
+    let kept = workspace.ebpf_object();
+    if layout == Layout::Other {
+        command.args(["--bin", PACKAGE, "--features", OTHER_LAYOUT]);
+        Step::new(
+            "Building the eBPF programs (other layouts)",
+            workspace.log("build-ebpf-other-layout")?,
+            command,
+        )
+        .run()?;
+        let kept = kept.with_file_name(format!("{PACKAGE}-{OTHER_LAYOUT}"));
+        return replace_if_different(&built.join(PACKAGE), &kept);
+    }
     Step::new(
         "Building the eBPF programs",
         workspace.log("build-ebpf")?,
         command,
     )
     .run()?;
-    let built = target_dir.join(TARGET).join("release");
-    let kept = workspace.ebpf_object();
     replace_if_different(&built.join(FOREIGN), &kept.with_file_name(FOREIGN))?;
     replace_if_different(&built.join(PACKAGE), &kept)
 }

@@ -1,5 +1,6 @@
-//! `cargo xtask`: set-up, builds, demo and tests. This file owns the command line, nothing else.
+//! `cargo xtask`: set-up, builds, demo, tests and benchmark. This file owns the command line, nothing else.
 
+mod bench;
 mod binaries;
 mod command;
 mod demo;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::bench::BenchArguments;
 use crate::binaries::Profile;
 use crate::demo::DemoArguments;
 use crate::ebpf::Warnings;
@@ -32,7 +34,7 @@ use crate::image::Name;
 use crate::test::{Differential, Tier};
 use crate::workspace::Workspace;
 
-/// netproxy's set-up, builds, demo and tests.
+/// netproxy's set-up, builds, demo, tests and benchmark.
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask")]
 struct Arguments {
@@ -58,6 +60,9 @@ enum Task {
         /// Build with optimisations, to target/release
         #[arg(long)]
         release: bool,
+        /// Also a netproxy-other-layout, for the lab's tests of upgrades
+        #[arg(long)]
+        other_layout: bool,
     },
     /// Pack netproxy in a container image, as an archive under target/image
     Image {
@@ -82,6 +87,8 @@ enum Task {
         #[command(flatten)]
         differential: Differential,
     },
+    /// Measure netproxy and kube-proxy on a real API server, and write target/bench/report.md
+    Bench(BenchArguments),
 }
 
 fn main() -> ExitCode {
@@ -108,13 +115,19 @@ fn run() -> Result<ExitCode> {
         Task::BuildEbpf { deny_warnings } => {
             ebpf::build(&workspace, Warnings::denied_if(deny_warnings))?;
         }
-        Task::Build { release } => {
+        Task::Build {
+            release,
+            other_layout,
+        } => {
             let profile = if release {
                 Profile::Release
             } else {
                 Profile::Dev
             };
             ebpf::build(&workspace, Warnings::Shown)?;
+            if other_layout {
+                binaries::build_other_layout(&workspace, profile)?;
+            }
             binaries::build(&workspace, profile)?;
         }
         Task::Image { name } => {
@@ -127,6 +140,7 @@ fn run() -> Result<ExitCode> {
         Task::Test { tier, differential } => {
             return test::run(&workspace, tier, &differential);
         }
+        Task::Bench(arguments) => match bench::run(&workspace, &arguments)? {},
     }
     Ok(ExitCode::SUCCESS)
 }

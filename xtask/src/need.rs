@@ -105,6 +105,11 @@ pub(crate) const BUILD_AND_LAB: &[Need] = &[
         probe: Probe::Command("iptables"),
     },
     Need {
+        purpose: "shellcheck, to read the scripts",
+        packages: &["shellcheck"],
+        probe: Probe::Command("shellcheck"),
+    },
+    Need {
         purpose: "ethtool, for the offloads of the lab's devices",
         packages: &["ethtool"],
         probe: Probe::Command("ethtool"),

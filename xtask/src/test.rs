@@ -82,6 +82,9 @@ fn prepare(workspace: &Workspace, tier: Tier) -> Result<()> {
     if tier.needs_control_plane() {
         tools::install(workspace)?;
     }
+    if tier == Tier::Lab {
+        binaries::build_other_layout(workspace, Profile::Release)?;
+    }
     if tier.needs_binaries() {
         binaries::build(workspace, Profile::Release)?;
     }

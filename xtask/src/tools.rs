@@ -30,7 +30,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
             .join(component.folder);
         let go_mod = read(&sources.join("go.mod"))?;
         let release = component.release(&go_mod)?;
-        let recipe = component.recipe(&release, &go_mod, &read(&sources.join("go.sum"))?);
+        let recipe = component.recipe(&release, &files(&sources)?);
         let tools = workspace.control_plane_tools();
         let stamp = Stamp::new(tools.join("stamp").join(component.folder), recipe);
         let bin = tools.join("bin");
@@ -86,6 +86,16 @@ fn compile(
             .with_context(|| format!("cannot write {}", finished.display()))?;
     }
     Ok(())
+}
+
+/// What the files of a folder hold, in the order of their names.
+fn files(folder: &Path) -> Result<Vec<String>> {
+    let listed =
+        fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    let mut paths: Vec<_> =
+        listed.with_context(|| format!("cannot list the folder {}", folder.display()))?;
+    paths.sort();
+    paths.iter().map(|path| read(path)).collect()
 }
 
 fn read(file: &Path) -> Result<String> {

@@ -47,7 +47,7 @@ fn half<A: Address, S: Strategy<Value = A>>(
                 kind,
                 flags,
                 state,
-                pad: 0,
+                pad: [0; _],
                 service,
                 generation,
                 deadline_s,

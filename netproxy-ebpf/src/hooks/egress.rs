@@ -10,7 +10,7 @@ use crate::icmp::about::About;
 use crate::icmp::{self, Icmp};
 use crate::packet::{Headers, Packet as _, Skb};
 use crate::separate::separate_packet;
-use crate::{device, drops, events, flow, fragment, service};
+use crate::{device, drops, events, flow, fragment, service, traffic};
 
 #[inline(always)]
 pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
@@ -39,6 +39,7 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
     } else {
         verdict
     };
+    traffic::of_opening::<F, L2>(packet, verdict);
     events::of_packet::<F>(&headers.key, verdict, outcome, packet.ifindex());
     outcome
 }
@@ -69,6 +70,7 @@ fn of_flow<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> O
         flow.flags |= FlowFlags::SWITCHED;
     }
     let verdict = translated(packet, headers, &mut flow);
+    traffic::of_flow(packet, &flow, verdict);
     Some(drops::of_flow::<F>(&flow, verdict))
 }
 

@@ -13,7 +13,7 @@ use crate::flow::{self, OpenError};
 use crate::maps::Opening;
 use crate::packet::{Headers, Packet as _, Parse, Piece, Skb};
 use crate::service::{self, Client};
-use crate::{affinity, device, drops, handover, nat, networks, ports, route};
+use crate::{affinity, device, drops, handover, nat, networks, pause, ports, route};
 
 /// How many endpoints are tried when the tuple in which they would answer is taken.
 const MOST_ENDPOINTS: usize = 2;
@@ -199,6 +199,9 @@ fn frontend<F: Family>(headers: &Headers<F>, address: AddressFlags) -> Result<Fr
         return Err(unserved(headers, address));
     };
     if headers.opens() {
+        if pause::is_on() {
+            return Err(Verdict::drop(Counter::HandingOn));
+        }
         // What goes no further opens nothing, and this cannot go on with other ports.
         if headers.key.protocol == SCTP && headers.piece.is_fragment() {
             return Err(Verdict::drop(Counter::SctpFragment));
@@ -268,7 +271,7 @@ fn begin<F: Family>(
         kind: FlowKind::Edge as u8,
         flags: FlowFlags::SEEN,
         state: FlowState::Opening as u8,
-        pad: 0,
+        pad: [0; _],
         service: frontend.service,
         generation: 0,
         deadline_s: now_s() + FlowState::Opening.lifetime_s(headers.key.protocol),

@@ -19,7 +19,7 @@ use crate::family::Family;
 use crate::service::{self, Client, Snapshot};
 use crate::socket::{Call, Mapped4, Naming, Plain4, Plain6, is_none};
 use crate::usable::{self, Chosen};
-use crate::{affinity, config, drops, events, flow, handover, pod};
+use crate::{affinity, config, drops, events, flow, handover, pause, pod, traffic};
 
 const ALLOW: i32 = 1;
 const DENY: i32 = 0;
@@ -84,6 +84,7 @@ fn connect<N: Naming>(call: Call) -> i32 {
     let answer = match decide::<N>(call, &mut pair, call.protocol() == UDP) {
         Decision::Translate if call.connect(&pair) => {
             count(Counter::SocketTranslated);
+            traffic::of_socket(pair.service);
             events::of_socket(&pair, call.protocol(), EventKind::NewFlow);
             N::write(call, &N::from_pair(&pair.endpoint), pair.endpoint_port);
             return ALLOW;
@@ -131,6 +132,7 @@ fn sendmsg<N: Naming>(call: Call) -> i32 {
                 return leave_all(call);
             }
             count(Counter::SocketTranslated);
+            traffic::of_socket(pair.service);
             events::of_socket(&pair, call.protocol(), EventKind::NewFlow);
             N::write(call, &N::from_pair(&pair.endpoint), pair.endpoint_port);
             ALLOW
@@ -255,6 +257,10 @@ fn decide<N: Naming>(call: Call, pair: &mut Pair, is_connected_udp: bool) -> Dec
         return Decision::Leave;
     }
     let is_own = is_host && address.has(AddressFlags::NODE);
+    // What would be remembered now would be unknown to the programs that come next.
+    if !is_own && pause::is_on() {
+        return Decision::Leave;
+    }
     if is_connected_udp && !is_own && !config::terminates_udp() {
         return Decision::Leave;
     }

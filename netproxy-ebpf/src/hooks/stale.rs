@@ -15,11 +15,28 @@ use crate::{config, service, usable};
 /// `struct bpf_iter__bpf_sk_storage_map` of net/core/bpf_sk_storage.c: a socket and what it has in the
 /// map that is walked.
 #[repr(C)]
-pub(crate) struct Visit {
+pub(crate) struct Visit<T> {
     meta: *const Meta,
     map: *const c_void,
     socket: *mut c_void,
-    value: *const Connection,
+    value: *const T,
+}
+
+impl<T> Visit<T> {
+    /// Where records go, the socket, and its value. The last visit of a walk is to none.
+    #[inline(always)]
+    pub(super) fn read(context: *const Self) -> Option<(*mut seq_file, *mut c_void, *const T)> {
+        // SAFETY: the kernel keeps the context, and what it points to, for the program's run.
+        let (meta, socket, value) = unsafe {
+            let visit = &*context;
+            (visit.meta, visit.socket, visit.value)
+        };
+        if socket.is_null() || value.is_null() {
+            return None;
+        }
+        // SAFETY: as above.
+        Some((unsafe { (*meta).to }, socket, value))
+    }
 }
 
 /// The beginning of `struct bpf_iter_meta` (include/linux/bpf.h).
@@ -28,17 +45,12 @@ struct Meta {
     to: *mut seq_file,
 }
 
-/// Tells of the socket if it is stale. The last visit of a walk is to none.
+/// Tells of the socket if it is stale.
 #[inline(always)]
-pub(crate) fn visit(context: *const Visit) {
-    // SAFETY: the kernel keeps the context, and what it points to, for the program's run.
-    let (meta, socket, value) = unsafe {
-        let visit = &*context;
-        (visit.meta, visit.socket, visit.value)
-    };
-    if socket.is_null() || value.is_null() {
+pub(crate) fn visit(context: *const Visit<Connection>) {
+    let Some((to, socket, value)) = Visit::read(context) else {
         return;
-    }
+    };
     // SAFETY: as above. A copy may be torn by a socket that connects anew just now: then it is told of
     // in vain, as its cookie and its endpoint no longer go together.
     let mut connection = unsafe { value.read() };
@@ -64,7 +76,7 @@ pub(crate) fn visit(context: *const Visit) {
     // socket visited again (bpf_seq_read in kernel/bpf/bpf_iter.c).
     unsafe {
         bpf_seq_write(
-            (*meta).to,
+            to,
             (&raw const stale).cast(),
             size_of::<StaleSocket>() as u32,
         )

@@ -19,7 +19,7 @@ pub(crate) fn ingress<const L2: usize>(context: TcContext) -> i32 {
         ETH_P_IPV6 => ingress::packet::<V6, L2>(packet),
         _ => Verdict::PASS,
     };
-    verdict.code(NEXT, TC_ACT_SHOT)
+    code(packet, verdict)
 }
 
 #[inline(always)]
@@ -31,5 +31,15 @@ pub(crate) fn egress<const L2: usize>(context: TcContext) -> i32 {
         ETH_P_IPV6 => egress::packet::<V6, L2>(packet),
         _ => Verdict::PASS,
     };
+    code(packet, verdict)
+}
+
+/// The program's return code. Of a drop, the reason is left where `netproxy trace` finds it after a test run
+/// (`convert_skb_to___skb` in net/bpf/test_run.c); nobody else sees the packet again.
+#[inline(always)]
+fn code<const L2: usize>(packet: Skb<L2>, verdict: Verdict) -> i32 {
+    if let Some(reason) = verdict.reason() {
+        packet.leave_note(reason);
+    }
     verdict.code(NEXT, TC_ACT_SHOT)
 }

@@ -204,26 +204,12 @@ fn sum_of_quote<F: Icmp, const L2: usize>(
     if headers.has_ports && key.protocol != SCTP && !headers.piece.is_fragment() {
         let at = headers.transport() + checksum_offset(key.protocol);
         let checksum: [u8; 2] = packet.read(at)?;
-        let pseudo_header = F::sum(&key.source)
-            + F::sum(&key.destination)
-            + word([0, key.protocol])
-            + u64::from(transport_bytes(packet, headers).to_be());
-        if u16::from_ne_bytes(checksum) == fold_short(pseudo_header) {
+        if headers.leaves_checksum_to_device(packet) {
             let before = sum_of_bytes(packet, L2, headers.transport())?;
             return Some(before + complement(checksum));
         }
     }
     sum_of_bytes(packet, L2, end)
-}
-
-/// Length of the transport header and what follows; of segments, of all of them together.
-#[inline(always)]
-fn transport_bytes<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> u32 {
-    if packet.are_segmented() {
-        packet.length().wrapping_sub(headers.transport()) as u32
-    } else {
-        u32::from(headers.transport_bytes)
-    }
 }
 
 /// The sum of the bytes from `start` to before `end`, a multiple of four apart, and not zero.

@@ -3,6 +3,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::{bpf_csum_update, bpf_l4_csum_replace, bpf_skb_pull_data};
 
+use super::direct::Direct;
 use super::{Bytes, ETHERNET, Packet, SEVERAL_SIZES};
 
 /// EtherTypes as `__sk_buff::protocol` shows them: network byte order in a wider integer.
@@ -37,6 +38,13 @@ impl<const L2: usize> Skb<L2> {
     pub(crate) fn protocol(self) -> u32 {
         // SAFETY: the kernel keeps the context valid for the program's run.
         unsafe { (*self.skb).protocol }
+    }
+
+    /// Writes into the room that classifiers have beside a packet (`cb`), for whoever gets it next.
+    #[inline(always)]
+    pub(crate) fn leave_note(self, note: u32) {
+        // SAFETY: as above; programs at this hook may write here (tc_cls_act_is_valid_access).
+        unsafe { (&raw mut (*self.skb).cb[0]).write_volatile(note) };
     }
 
     /// Whether it carries a VLAN tag: then the VLAN device's own hook sees it as well.
@@ -81,25 +89,18 @@ impl<const L2: usize> Skb<L2> {
             None
         }
     }
+}
 
-    /// The one place where packet memory becomes a pointer. Headers start at even addresses, and
-    /// the accesses are no wider: the verifier lets packets be read unaligned, but with LLVM's
-    /// `allows-misaligned-mem-access` the stack would be as well, which it refuses ("misaligned
-    /// stack access", check_stack_access in kernel/bpf/verifier.c).
+impl<const L2: usize> Direct for Skb<L2> {
     #[inline(always)]
-    fn pointer<T>(self, offset: usize) -> Option<*mut T> {
-        const { assert!(align_of::<T>() <= 2) };
-        // SAFETY: as above. Volatile, because helpers move the packet, and because LLVM would else
-        // hand the two values to subprograms instead of the context, where the verifier takes them
-        // for plain numbers.
-        let (start, end) = unsafe {
+    fn bounds(self) -> (usize, usize) {
+        // SAFETY: as above.
+        unsafe {
             (
                 (&raw const (*self.skb).data).read_volatile() as usize,
                 (&raw const (*self.skb).data_end).read_volatile() as usize,
             )
-        };
-        let at = start + offset;
-        (at + size_of::<T>() <= end).then_some(at as *mut T)
+        }
     }
 }
 
@@ -109,17 +110,12 @@ impl<const L2: usize> Bytes for Skb<L2> {
 
     #[inline(always)]
     fn read<T: Copy>(self, offset: usize) -> Option<T> {
-        // SAFETY: `pointer` checked the bounds; headers are not aligned for their types.
-        self.pointer::<T>(offset)
-            .map(|at| unsafe { at.read_unaligned() })
+        self.get(offset)
     }
 
     #[inline(always)]
     fn write<T: Copy>(self, offset: usize, value: T) -> Option<()> {
-        // SAFETY: as above; the kernel's prologue has made the packet writable
-        // (bpf_unclone_prologue in net/core/filter.c).
-        self.pointer::<T>(offset)
-            .map(|at| unsafe { at.write(value) })
+        self.put(offset, value)
     }
 
     #[inline(always)]

@@ -19,8 +19,19 @@ impl Agent {
         if let Err(error) = &drops {
             warn!(%error, "drops are not told by service");
         }
+        let traffic = self.datapath.traffic();
+        if let Err(error) = &traffic {
+            warn!(%error, "traffic is not told by service");
+        }
         let dropped = drops.iter().flatten().map(|((id, _), _)| *id);
-        let told_of: FxHashSet<u32> = flows.services.keys().copied().chain(dropped).collect();
+        let carrying = traffic.iter().flatten().map(|(id, _)| *id);
+        let told_of = flows
+            .services
+            .keys()
+            .copied()
+            .chain(dropped)
+            .chain(carrying);
+        let told_of: FxHashSet<u32> = told_of.collect();
         let services = self.datapath.services_by_id();
         let services = services.filter(|(id, _)| told_of.contains(id));
         let services: FxHashMap<_, _> = services.map(|(id, name)| (id, name.clone())).collect();
@@ -29,6 +40,9 @@ impl Agent {
         by_service.flows(&services, &flows.services);
         if let Ok(drops) = drops {
             by_service.drops(&services, drops);
+        }
+        if let Ok(traffic) = traffic {
+            by_service.traffic(&services, traffic);
         }
     }
 }

@@ -9,6 +9,7 @@ use tracing::{debug, error, info, warn};
 
 use super::warnings::Cause;
 use super::{Agent, RETRY};
+use crate::allocator;
 use crate::datapath::Applied;
 use crate::metrics::Extent;
 use crate::model::{Family, ObjectName, families_of};
@@ -27,6 +28,7 @@ impl Agent {
             self.begin_takeover();
             self.apply(names, Extent::Full);
             self.end_takeover();
+            allocator::give_back();
         } else if !names.is_empty() {
             self.apply(names, Extent::Partial);
         } else if self.refused.is_empty() {

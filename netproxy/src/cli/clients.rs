@@ -55,7 +55,8 @@ impl Client {
             .chain(is_local.then_some(Self::ExternalLocal))
     }
 
-    const fn window(self, range: &Range) -> (Window, u8) {
+    /// The endpoints that it may be sent to, and what becomes of it where there are none.
+    pub(super) const fn window(self, range: &Range) -> (Window, u8) {
         let [internal, external_cluster, external_local] = range.verdicts;
         match self {
             Self::Internal => (range.internal, internal),

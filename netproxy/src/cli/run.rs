@@ -121,6 +121,7 @@ fn options(
         datapath: DatapathOptions {
             pins: Pins::new(bpffs),
             attach: own.attach.unwrap_or_default(),
+            xdp: own.xdp.unwrap_or_default(),
             ports: source_ports()?,
             sockets,
             // What is said of one map goes before what is said of flows.

@@ -21,14 +21,14 @@ use super::stream::Stream;
 use super::table::{Format, Listing, OutputArgs};
 
 const DETAILS: &str = "\
-A service port is listed while it has flows or something of it is dropped, both families together.
-FLOWS are those of packets, live now. NEW/S are those that are here and were not at the last look: one
-that came and was forgotten in between is missed. DROPS/S also counts sockets that were refused.
-Connections that were balanced at the socket have no flow: how many begin is known of the whole node
-only, as `sockets`. Totals stand on top, with how full the flow table's maps are.
+A service port is listed while it has flows, or anything of it is carried or dropped, both families
+together. FLOWS are those of packets, live now; NEW/S are those that begin, SOCKETS/S sockets that are sent
+straight to an endpoint: they have no flow, and their packets carry no trace of the service. PACKETS/S
+and BYTES/S (from the IP header on) are what is translated, both ways together. DROPS/S also counts sockets
+that were refused. Totals stand on top, with how full the flow table's maps are.
 
-On a terminal it redraws itself; q or Ctrl-C ends, and s, f, n, d sort by service, flows, new flows,
-drops. Elsewhere it prints one report per interval, until --count or a signal ends it.
+On a terminal it redraws itself; q or Ctrl-C ends, and s, f, n, b, d sort by service, flows, what
+begins, bytes, drops. Elsewhere it prints one report per interval, until --count or a signal ends it.
 Each look walks the whole flow table: with a million flows, take a longer --interval.
 
 With -o json, an object on each line:
@@ -37,7 +37,8 @@ With -o json, an object on each line:
   per_s             {new_flows, sockets, drops, refused_sockets, events: {COUNTER: rate, ...}} of all
                     that counted; COUNTER as in `netproxy counters`
   maps              [{map, entries, capacity}, ...]
-  services          [{namespace, name, port_name, protocol, flows, new_flows_per_s, drops_per_s}, ...]
+  services          [{namespace, name, port_name, protocol, flows, new_flows_per_s,
+                      sockets_per_s, packets_per_s, bytes_per_s, drops_per_s}, ...]
 
 Examples:
   netproxy top
@@ -76,8 +77,10 @@ enum Sort {
     /// Live flows
     #[default]
     Flows,
-    /// New flows per second
+    /// New flows and sockets per second
     New,
+    /// Bytes per second
+    Bytes,
     /// Drops per second
     Drops,
     /// Namespace, name, port

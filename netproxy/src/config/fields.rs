@@ -17,6 +17,11 @@ pub const OWN_FIELDS: &[Field] = &[
         Kind::Text,
         "as `--attach`: `auto`, `tcx` or `clsact`",
     ),
+    own(
+        "xdp",
+        Kind::Text,
+        "as `--xdp`: `off`, `auto`, `native` or `generic`",
+    ),
     own("mapSizes", Kind::Sizes, "as `--map-size`: entries by map"),
     own("cgroup", Kind::Text, "as `--cgroup`"),
     own(

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::check::Check;
-use crate::datapath::{AttachMode, FlowsMax, MapSize};
+use crate::datapath::{AttachMode, FlowsMax, MapSize, XdpMode};
 use crate::settings::{Masquerade, SocketBalancing};
 use crate::source::Source;
 
@@ -26,6 +26,8 @@ pub(super) struct NetproxyConfiguration {
     pub(super) excluded_devices: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) attach: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) xdp: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) map_sizes: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,6 +61,8 @@ pub struct OwnSettings {
     pub excluded_devices: Vec<String>,
     /// How programs are attached.
     pub attach: Option<AttachMode>,
+    /// Where packets are sent on before there is an skb.
+    pub xdp: Option<XdpMode>,
     /// Maps of another size than the default.
     pub map_sizes: Vec<MapSize>,
     /// The cgroup v2 directory of this node.
@@ -87,6 +91,7 @@ impl OwnSettings {
             devices,
             excluded_devices,
             attach,
+            xdp,
             map_sizes,
             cgroup,
             masquerade,
@@ -106,6 +111,7 @@ impl OwnSettings {
             devices,
             excluded_devices,
             attach: attach.and_then(|text| one_of("attach", &text, check)),
+            xdp: xdp.and_then(|text| one_of("xdp", &text, check)),
             map_sizes: map_sizes
                 .into_iter()
                 .filter_map(|(map, entries)| {

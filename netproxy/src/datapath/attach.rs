@@ -10,15 +10,20 @@ use std::{fs, io};
 use aya::maps::MapData;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{
-    NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact,
+    NlOptions, SchedClassifierLink, SchedClassifierLinkId, TcAttachOptions, TcHandle,
+    qdisc_add_clsact,
 };
-use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
-use netproxy_common::{Device, DeviceKind};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use netproxy_common::{Device, DeviceFlags, DeviceKind};
 use tracing::{debug, info};
 
+use super::in_force::InForce;
 use super::load::{Loaded, Programs, is_kernel};
+use super::program_pins::ProgramPins;
 use super::sockets::{self, SocketOptions};
 use super::stale_sockets::StaleSockets;
+use super::succession::Succession;
+use super::xdp::{self, XdpMode, XdpPlace};
 use super::{DatapathError, MapFill, Pins, ProgramLoad, batch};
 use crate::causes::with_causes;
 use crate::node::Attachment;
@@ -37,15 +42,19 @@ pub enum AttachMode {
 
 /// One hook of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Direction {
+pub enum Direction {
+    /// Where packets enter the node.
     Ingress,
+    /// Where they leave it.
     Egress,
 }
 
 impl Direction {
-    const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
+    pub(super) const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
 
-    const fn name(self) -> &'static str {
+    /// As it is shown, and as pins are called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
             Self::Egress => "egress",
@@ -74,7 +83,7 @@ impl Direction {
         }
     }
 
-    const fn program(self, has_link_layer: bool) -> &'static str {
+    pub(super) const fn program(self, has_link_layer: bool) -> &'static str {
         match (self, has_link_layer) {
             (Self::Ingress, true) => "tc_ingress",
             (Self::Ingress, false) => "tc_ingress_l3",
@@ -94,8 +103,12 @@ pub(super) struct Devices {
     stale_sockets: Option<StaleSockets>,
     map: MapData,
     pins: Pins,
+    program_pins: ProgramPins,
     uses_tcx: bool,
+    xdp: XdpMode,
     attached: BTreeMap<u32, Attachment>,
+    /// Where those have an XDP program that have one.
+    xdp_places: BTreeMap<u32, XdpPlace>,
     /// Devices that are to be attached, and could not be.
     failed: Vec<Attachment>,
 }
@@ -109,16 +122,19 @@ pub struct DeviceState {
     pub kind: DeviceKind,
     /// Whether both programs are attached.
     pub is_attached: bool,
+    /// Where it has an XDP program as well; None: nowhere.
+    pub xdp: Option<XdpPlace>,
 }
 
 impl Devices {
     /// Verifies and loads the programs for Ethernet. Links of an earlier process stay as they are until
-    /// [`Self::set`] names their devices.
+    /// [`Self::set`] names their devices, unless its programs have other maps.
     pub(super) fn adopt(
         mut loaded: Loaded,
         pins: &Pins,
-        mode: AttachMode,
+        (mode, xdp): (AttachMode, XdpMode),
         sockets: Option<&SocketOptions>,
+        succession: Succession,
     ) -> Result<Self, DatapathError> {
         let map = loaded.take("DEVICES")?;
         let uses_tcx = match mode {
@@ -131,14 +147,31 @@ impl Devices {
             // What the verifier refuses is to be known before anything changes.
             programs.get(direction.program(true))?;
         }
-        let stale_sockets = sockets::attach(&mut programs, pins, sockets)?;
+        let sockets = sockets::prepare(&mut programs, &succession, sockets)?;
+        let in_force = if succession.is_needed() {
+            Some(InForce::find(pins, &map)?)
+        } else {
+            None
+        };
+        if let Some(in_force) = &in_force {
+            in_force.load(&mut programs)?;
+        }
+        let stale_sockets = succession.take_over(|| {
+            if let Some(in_force) = &in_force {
+                in_force.replace(&mut programs)?;
+            }
+            sockets::attach(&mut programs, pins, sockets)
+        })?;
         Ok(Self {
             programs,
             stale_sockets,
             map,
             pins: pins.clone(),
+            program_pins: ProgramPins::new(pins),
             uses_tcx,
+            xdp,
             attached: BTreeMap::new(),
+            xdp_places: BTreeMap::new(),
             failed: Vec::new(),
         })
     }
@@ -157,6 +190,7 @@ impl Devices {
             name: device.name.clone(),
             kind: device.kind,
             is_attached,
+            xdp: self.xdp_places.get(&device.ifindex).copied(),
         };
         let attached = attached.map(|device| state(device, true));
         attached
@@ -212,8 +246,26 @@ impl Devices {
                 by = self.means(), "device attached"
             );
         }
+        self.put_xdp(attachment)?;
         self.attached.insert(attachment.ifindex, attachment.clone());
         Ok(())
+    }
+
+    /// Puts the XDP program where it is wanted, last: what it knows nothing of is tc's.
+    fn put_xdp(&mut self, attachment: &Attachment) -> Result<(), DatapathError> {
+        self.xdp_places.remove(&attachment.ifindex);
+        let place = self.xdp.put(attachment, &mut self.programs, &self.pins);
+        let Some(place) = place else {
+            return Ok(());
+        };
+        self.xdp_places.insert(attachment.ifindex, place);
+        if !xdp::takes_frames(attachment, place) {
+            return Ok(());
+        }
+        let mut device = attachment.device();
+        device.flags |= DeviceFlags::SENDS_FRAMES;
+        batch::update(&self.map, &[(attachment.ifindex, device)])
+            .map_err(DatapathError::map("DEVICES", "written"))
     }
 
     /// Removes what belongs to devices that are not wanted, or are gone.
@@ -236,6 +288,7 @@ impl Devices {
             }
             debug!(device = known.name, "device let go");
             self.attached.remove(&known.ifindex);
+            self.xdp_places.remove(&known.ifindex);
         }
         let mut stale = Vec::new();
         batch::for_each(&self.map, |ifindex: &u32, _: &Device| {
@@ -255,7 +308,7 @@ impl Devices {
         };
         let name = direction.program(attachment.has_link_layer);
         let program = self.programs.get(name)?;
-        if self.uses_tcx {
+        let hooked = if self.uses_tcx {
             let pin =
                 self.pins
                     .links()
@@ -263,8 +316,10 @@ impl Devices {
             hook_tcx(program, attachment, direction, &pin)
         } else {
             hook_clsact(program, attachment, direction)
-        }
-        .map_err(failed)
+        };
+        hooked.map_err(failed)?;
+        self.program_pins.put(name, program);
+        Ok(())
     }
 }
 
@@ -306,30 +361,46 @@ fn hook_clsact(
     attachment: &Attachment,
     direction: Direction,
 ) -> Result<(), String> {
-    let handle = TcHandle::new(0, FILTER_HANDLE);
-    let priority = direction.priority();
     if let Err(error) = qdisc_add_clsact(&attachment.name) {
         debug!(device = attachment.name, %error, "clsact is there already");
     }
-    let known = SchedClassifierLink::attached(
+    if replace_filter(program, &attachment.name, direction).is_ok() {
+        return Ok(());
+    }
+    let id = program.attach_with_options(
         &attachment.name,
         direction.attach_type(),
-        priority,
-        handle,
+        TcAttachOptions::Netlink(NlOptions {
+            priority: direction.priority(),
+            handle: TcHandle::new(0, FILTER_HANDLE),
+            ..NlOptions::default()
+        }),
+    );
+    keep_filter(program, id)
+}
+
+/// Replaces the program of our filter on a device; an error where there is none.
+pub(super) fn replace_filter(
+    program: &mut SchedClassifier,
+    device: &str,
+    direction: Direction,
+) -> Result<(), String> {
+    let known = SchedClassifierLink::attached(
+        device,
+        direction.attach_type(),
+        direction.priority(),
+        TcHandle::new(0, FILTER_HANDLE),
         None,
     )
     .map_err(|e| with_causes(&e))?;
-    let id = program.attach_to_link(known).or_else(|_| {
-        program.attach_with_options(
-            &attachment.name,
-            direction.attach_type(),
-            TcAttachOptions::Netlink(NlOptions {
-                priority,
-                handle,
-                ..NlOptions::default()
-            }),
-        )
-    });
+    let id = program.attach_to_link(known);
+    keep_filter(program, id)
+}
+
+fn keep_filter(
+    program: &mut SchedClassifier,
+    id: Result<SchedClassifierLinkId, ProgramError>,
+) -> Result<(), String> {
     let link = program
         .take_link(id.map_err(|e| with_causes(&e))?)
         .map_err(|e| with_causes(&e))?;
@@ -368,7 +439,7 @@ pub(super) fn remove_filters() -> Result<usize, DatapathError> {
 }
 
 /// The pinned links with the device index in their name.
-fn pinned_links(pins: &Pins) -> Result<Vec<(PathBuf, u32)>, DatapathError> {
+pub(super) fn pinned_links(pins: &Pins) -> Result<Vec<(PathBuf, u32)>, DatapathError> {
     let directory = pins.links();
     let entries = match fs::read_dir(&directory) {
         Ok(entries) => entries,

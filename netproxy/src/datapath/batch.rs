@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::maps::MapData;
-use bytemuck::{Pod, Zeroable};
+use bytemuck::{Pod, Zeroable, cast_slice};
 
 use super::syscall::bpf;
 
@@ -35,25 +35,55 @@ pub(super) fn update<K: Pod, V: Pod>(map: &MapData, entries: &[(K, V)]) -> io::R
     for chunk in entries.chunks(BATCH) {
         let keys: Vec<K> = chunk.iter().map(|(key, _)| *key).collect();
         let values: Vec<V> = chunk.iter().map(|(_, value)| *value).collect();
-        let mut attributes = Attributes {
-            keys: keys.as_ptr() as u64,
-            values: values.as_ptr() as u64,
-            count: u32::try_from(chunk.len()).unwrap_or(u32::MAX),
-            ..attributes(map)
-        };
-        call(BPF_MAP_UPDATE_BATCH, &mut attributes)?;
+        put(map, cast_slice(&keys), cast_slice(&values), chunk.len())?;
     }
     Ok(())
 }
 
+/// Writes so many entries, as bytes of the map's own sizes.
+pub(super) fn update_bytes(
+    map: &MapData,
+    keys: &[u8],
+    values: &[u8],
+    count: usize,
+) -> io::Result<()> {
+    let Some((key, value)) = keys
+        .len()
+        .checked_div(count)
+        .zip(values.len().checked_div(count))
+    else {
+        return Ok(());
+    };
+    let chunks = keys.chunks(key * BATCH).zip(values.chunks(value * BATCH));
+    for (keys, values) in chunks {
+        put(map, keys, values, keys.len() / key)?;
+    }
+    Ok(())
+}
+
+fn put(map: &MapData, keys: &[u8], values: &[u8], count: usize) -> io::Result<()> {
+    let mut attributes = Attributes {
+        keys: keys.as_ptr() as u64,
+        values: values.as_ptr() as u64,
+        count: u32::try_from(count).unwrap_or(u32::MAX),
+        ..attributes(map)
+    };
+    call(BPF_MAP_UPDATE_BATCH, &mut attributes)
+}
+
 /// Removes all keys; those that are not there are passed over.
 pub(super) fn delete<K: Pod>(map: &MapData, keys: &[K]) -> io::Result<()> {
+    delete_bytes(map, cast_slice(keys), size_of::<K>())
+}
+
+/// As [`delete`], of keys as bytes of the map's own size.
+pub(super) fn delete_bytes(map: &MapData, keys: &[u8], key_bytes: usize) -> io::Result<()> {
     let mut rest = keys;
     while !rest.is_empty() {
-        let chunk = &rest[..rest.len().min(BATCH)];
+        let chunk = &rest[..rest.len().min(BATCH * key_bytes)];
         let mut attributes = Attributes {
             keys: chunk.as_ptr() as u64,
-            count: u32::try_from(chunk.len()).unwrap_or(u32::MAX),
+            count: u32::try_from(chunk.len() / key_bytes).unwrap_or(u32::MAX),
             ..attributes(map)
         };
         let outcome = call(BPF_MAP_DELETE_BATCH, &mut attributes);
@@ -62,7 +92,7 @@ pub(super) fn delete<K: Pod>(map: &MapData, keys: &[K]) -> io::Result<()> {
         match outcome {
             Ok(()) => rest = &rest[chunk.len()..],
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                rest = &rest[(done + 1).min(rest.len())..];
+                rest = &rest[((done + 1) * key_bytes).min(rest.len())..];
             }
             Err(error) => return Err(error),
         }
@@ -87,19 +117,67 @@ pub(super) struct Walk {
     cursor: Option<Vec<u64>>,
 }
 
+/// Entries that were read at once.
+struct Batch<K, V> {
+    keys: Vec<K>,
+    values: Vec<V>,
+    /// How many there are in the room for them.
+    count: usize,
+    is_last: bool,
+}
+
+/// Room for a cursor: the largest key.
+const CURSOR_WORDS: usize = 16;
+
 impl Walk {
     /// Calls `visit` with the next entries, `size` of them or, where that many share a bucket, more. Yields
     /// whether these were the last.
     pub(super) fn go_on<K: Pod, V: Pod>(
         &mut self,
         map: &MapData,
-        mut size: usize,
+        size: usize,
         mut visit: impl FnMut(&K, &V),
     ) -> io::Result<bool> {
-        let mut next = vec![0_u64; size_of::<K>().div_ceil(8).max(2)];
+        self.step(map, size, |size| {
+            (vec![K::zeroed(); size], vec![V::zeroed(); size])
+        })
+        .map(|batch| {
+            let entries = batch.keys.iter().zip(&batch.values);
+            for (key, value) in entries.take(batch.count) {
+                visit(key, value);
+            }
+            batch.is_last
+        })
+    }
+
+    /// As [`Self::go_on`], of entries as bytes of the map's own sizes, which are given: keys and values, many at
+    /// once.
+    pub(super) fn go_on_bytes(
+        &mut self,
+        map: &MapData,
+        (key_bytes, value_bytes): (usize, usize),
+        mut visit: impl FnMut(&[u8], &[u8]),
+    ) -> io::Result<bool> {
+        self.step(map, BATCH, |size| {
+            (vec![0_u8; size * key_bytes], vec![0_u8; size * value_bytes])
+        })
+        .map(|batch| {
+            let (keys, values) = (batch.count * key_bytes, batch.count * value_bytes);
+            visit(&batch.keys[..keys], &batch.values[..values]);
+            batch.is_last
+        })
+    }
+
+    /// The next entries, in room for at least `size`.
+    fn step<K: Pod, V: Pod>(
+        &mut self,
+        map: &MapData,
+        mut size: usize,
+        room: impl Fn(usize) -> (Vec<K>, Vec<V>),
+    ) -> io::Result<Batch<K, V>> {
+        let mut next = vec![0_u64; CURSOR_WORDS];
         loop {
-            let mut keys = vec![K::zeroed(); size];
-            let mut values = vec![V::zeroed(); size];
+            let (mut keys, mut values) = room(size);
             let mut attributes = Attributes {
                 in_batch: self.cursor.as_ref().map_or(0, |at| at.as_ptr() as u64),
                 out_batch: next.as_mut_ptr() as u64,
@@ -108,8 +186,7 @@ impl Walk {
                 count: u32::try_from(size).unwrap_or(u32::MAX),
                 ..attributes(map)
             };
-            let outcome = call(BPF_MAP_LOOKUP_BATCH, &mut attributes);
-            let is_last = match &outcome {
+            let is_last = match call(BPF_MAP_LOOKUP_BATCH, &mut attributes) {
                 Ok(()) => false,
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
                 // A bucket holds more than fits (__htab_map_lookup_and_delete_batch).
@@ -117,13 +194,15 @@ impl Walk {
                     size *= 2;
                     continue;
                 }
-                Err(_) => return outcome.map(|()| false),
+                Err(error) => return Err(error),
             };
-            for (key, value) in keys.iter().zip(&values).take(attributes.count as usize) {
-                visit(key, value);
-            }
             self.cursor = (!is_last).then_some(next);
-            return Ok(is_last);
+            return Ok(Batch {
+                keys,
+                values,
+                count: attributes.count as usize,
+                is_last,
+            });
         }
     }
 }
@@ -141,17 +220,36 @@ fn call(command: libc::c_long, attributes: &mut Attributes) -> io::Result<()> {
     unsafe { bpf(command, attributes) }.map(drop)
 }
 
+/// The element member of `union bpf_attr`.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Element {
+    map_fd: u64,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// Writes an entry, as bytes of the map's own sizes, if there is none of its key; whether it did.
+pub(super) fn insert_bytes(map: &MapData, key: &[u8], value: &[u8]) -> io::Result<bool> {
+    const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
+    const BPF_NOEXIST: u64 = 1;
+    let mut element = Element {
+        map_fd: u64::from(attributes(map).map_fd),
+        key: key.as_ptr() as u64,
+        value: value.as_ptr() as u64,
+        flags: BPF_NOEXIST,
+    };
+    // SAFETY: key and value outlive the call, and are as long as the caller says that the map's are.
+    match unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut element) } {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The value of one key; None: not there.
 pub(super) fn look_up<K: Pod, V: Pod>(map: &MapData, key: &K) -> io::Result<Option<V>> {
-    /// The element member of `union bpf_attr`.
-    #[repr(C)]
-    #[derive(Clone, Copy, Pod, Zeroable)]
-    struct Element {
-        map_fd: u64,
-        key: u64,
-        value: u64,
-        flags: u64,
-    }
     const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
     let mut value = V::zeroed();
     let mut element = Element {

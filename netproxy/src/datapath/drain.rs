@@ -9,7 +9,6 @@ use std::io;
 use std::thread::sleep;
 use std::time::Duration;
 
-use aya::maps::MapData;
 use netproxy_common::{AddressFlags, FlowKind, FlowState, Frontend, FrontendKey, Ipv4, Ipv6};
 
 use super::encode::Encode;
@@ -38,7 +37,7 @@ impl Drain {
         if !pins.are_present()? {
             return Ok(None);
         }
-        pins.check_shapes()?;
+        pins.check_layouts()?;
         Ok(Some(Self {
             pins: pins.clone(),
             flows: FlowTable::open(pins)?,
@@ -104,7 +103,7 @@ impl Drain {
 
 /// Makes every address one that only flows may go to.
 fn withdraw_addresses<A: Encode>(pins: &Pins, name: &'static str) -> Result<(), DatapathError> {
-    let map = open(pins, name)?;
+    let map = pins.open(name)?;
     let mut entries = Vec::new();
     batch::for_each(&map, |address: &A, flags: &AddressFlags| {
         let kept = AddressFlags::NODE | AddressFlags::LEFT_ALONE;
@@ -119,14 +118,9 @@ fn withdraw_frontends<A: Encode>(pins: &Pins, name: &'static str) -> Result<(), 
 where
     FrontendKey<A>: bytemuck::Pod,
 {
-    let map = open(pins, name)?;
+    let map = pins.open(name)?;
     let mut keys = Vec::new();
     batch::for_each(&map, |key: &FrontendKey<A>, _: &Frontend| keys.push(*key))
         .map_err(DatapathError::map(name, "read"))?;
     batch::delete(&map, &keys).map_err(DatapathError::map(name, "written"))
-}
-
-fn open(pins: &Pins, name: &'static str) -> Result<MapData, DatapathError> {
-    MapData::from_pin(pins.map(name))
-        .map_err(|error| DatapathError::map(name, "opened")(io::Error::other(error)))
 }

@@ -30,9 +30,9 @@ pub enum DatapathError {
     },
     /// A pinned map is not what this release expects.
     #[error(
-        "the pinned map {path} has {found}, but this release expects {expected}: something else \
-         made it; run `netproxy cleanup` (service traffic stops until the agent runs again) and \
-         start anew"
+        "the pinned map {path} has {found}, but its record says {expected}: something else made \
+         it; run `netproxy cleanup` (service traffic stops until the agent runs again) and start \
+         anew"
     )]
     Layout {
         /// The pin.
@@ -41,6 +41,33 @@ pub enum DatapathError {
         found: String,
         /// What it should be.
         expected: String,
+    },
+    /// A pinned map is that of an agent of another build.
+    #[error(
+        "the pinned map {path} is laid out otherwise than this netproxy expects: the agent is of \
+         another version; ask with the agent's own binary"
+    )]
+    OtherBuild {
+        /// The pin.
+        path: PathBuf,
+    },
+    /// A map of another size cannot take over what is in the one in force.
+    #[error(
+        "the map {map} holds {used} entries, too many to be made anew with {entries}: ask for more \
+         ({option}), or wait until there are less; what was in force stays so",
+        option = if map.starts_with("FLOWS") {
+            "--flows-max".to_owned()
+        } else {
+            format!("--map-size {map}=N")
+        }
+    )]
+    TooSmall {
+        /// The map.
+        map: &'static str,
+        /// The size asked for.
+        entries: u32,
+        /// How many there are.
+        used: usize,
     },
     /// The programs or maps could not be loaded.
     #[error("the kernel refuses the {what} {name}: {reason}{remedy}")]
@@ -57,7 +84,7 @@ pub enum DatapathError {
     /// A map is full.
     #[error(
         "the map {map} is full ({entries} entries): {object} is not served; make it larger with \
-         --map-size {map}=N and run `netproxy cleanup` before the restart"
+         --map-size {map}=N"
     )]
     Full {
         /// The map.
@@ -126,6 +153,26 @@ pub enum DatapathError {
     NoEvents {
         /// Where the maps are pinned.
         path: PathBuf,
+    },
+    /// No program is pinned by which packets could be traced.
+    #[error(
+        "no program is pinned at {path}: the agent that made this datapath attached none, or is of an older \
+         release; start the agent (again), and see in its log and in `netproxy check` to which devices"
+    )]
+    NoProgram {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A pinned program cannot be run.
+    #[error(
+        "the program {path} cannot be run; that takes root with CAP_BPF, which the agent's container has: \
+         `kubectl exec` into it, or run this on the node"
+    )]
+    NotRun {
+        /// Its pin.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
     },
     /// A device could not be attached.
     #[error("device {device}: the {direction} hook cannot be attached: {reason}")]

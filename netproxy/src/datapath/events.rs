@@ -85,9 +85,9 @@ impl Events {
                 path: pins.directory().to_owned(),
             });
         }
-        let listener = open(pins, LISTENER)?;
+        let listener = pins.open(LISTENER)?;
         let claim = claim(pins, &listener)?;
-        let buffer = RingBuf::try_from(Map::RingBuf(open(pins, BUFFER)?))
+        let buffer = RingBuf::try_from(Map::RingBuf(pins.open(BUFFER)?))
             .map_err(|error| not_opened(BUFFER, error))?;
         let mut events = Self {
             buffer,
@@ -155,10 +155,6 @@ impl Drop for Events {
         // If it fails, the programs find out by themselves.
         let _ = self.write(Listener::default());
     }
-}
-
-fn open(pins: &Pins, name: &'static str) -> Result<MapData, DatapathError> {
-    MapData::from_pin(pins.map(name)).map_err(|error| not_opened(name, error))
 }
 
 fn not_opened(name: &'static str, error: MapError) -> DatapathError {

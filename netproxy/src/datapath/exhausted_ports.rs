@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 
 use super::encode::Encode;
 use super::load::Loaded;
-use super::{Counters, DatapathError, Pins, batch};
+use super::{Counters, DatapathError, batch};
 use crate::model::Protocol;
 
 /// Where flows go whose source is translated: the source ports towards one endpoint are one pool.
@@ -38,11 +38,11 @@ pub(super) struct PortsWatch {
 
 impl PortsWatch {
     /// What was counted before is not told.
-    pub(super) fn adopt(loaded: &mut Loaded, pins: &Pins) -> Result<Self, DatapathError> {
+    pub(super) fn adopt(loaded: &mut Loaded) -> Result<Self, DatapathError> {
         let mut watch = Self {
             v4: loaded.take("PORTS_V4")?,
             v6: loaded.take("PORTS_V6")?,
-            counters: Counters::open(pins)?,
+            counters: Counters::adopt(loaded)?,
             counted: 0,
             known: FxHashMap::default(),
         };

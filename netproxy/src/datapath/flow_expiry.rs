@@ -14,7 +14,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::batch::{self, Walk};
 use super::encode::Encode;
 use super::flow_table::{FlowTable, InUse, Tier, now_s};
-use super::{DatapathError, Seen};
+use super::{Datapath, DatapathError, FlowTally, MapFill};
 
 /// Entries between two looks at the clock.
 const STRIDE: usize = 256;
@@ -24,6 +24,62 @@ const TOGETHER: usize = 64;
 /// How long past its deadline an entry stays, in seconds: a program that has read the clock just before may
 /// be about to prolong it.
 const LINGERS_S: u32 = 1;
+
+/// What one [`Datapath::expire_some`] has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expired {
+    /// Halves of flows that were removed.
+    pub halves: usize,
+    /// What the pass over the flow table has seen, at its end.
+    pub seen: Option<Seen>,
+}
+
+/// What a pass over the flow table has seen, besides the flows that were removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// How full its maps are.
+    pub fills: Vec<MapFill>,
+    /// The flows.
+    pub flows: FlowTally,
+}
+
+impl Datapath {
+    /// Removes flows past their deadline, and frees what no flow refers to any more: ids of services
+    /// that are gone, addresses that linger, source ranges.
+    /// Yields how many halves were removed.
+    pub fn expire_flows(&mut self) -> Result<usize, DatapathError> {
+        let mut halves = 0;
+        loop {
+            let expired = self.expire_some(Duration::MAX)?;
+            halves += expired.halves;
+            if expired.seen.is_some() {
+                return Ok(halves);
+            }
+        }
+    }
+
+    /// A part of [`Self::expire_flows`], which takes about as much time of a CPU.
+    pub fn expire_some(&mut self, budget: Duration) -> Result<Expired, DatapathError> {
+        let Slice { expired, finished } = self.expiry.go_on(&self.flows, budget)?;
+        let Some((in_use, seen)) = finished else {
+            return Ok(Expired {
+                halves: expired,
+                seen: None,
+            });
+        };
+        let free = self.services.forget_ids_but(&in_use.services);
+        self.drops.forget(&free)?;
+        self.carried.forget(&free)?;
+        if self.addresses.linger() {
+            self.addresses.forget_but(&in_use.frontends)?;
+        }
+        self.services.forget_sources()?;
+        Ok(Expired {
+            halves: expired,
+            seen: Some(seen),
+        })
+    }
+}
 
 /// A pass that goes on.
 #[derive(Debug, Default)]

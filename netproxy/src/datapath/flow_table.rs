@@ -9,6 +9,7 @@ use nix::time::{ClockId, clock_gettime};
 use rustc_hash::FxHashSet;
 
 use super::encode::Encode;
+use super::load::Loaded;
 use super::{DatapathError, MapFill, Pins, batch};
 use crate::model::Protocol;
 
@@ -78,12 +79,18 @@ pub(super) struct Tier {
 impl FlowTable {
     /// Opens the pinned maps.
     pub fn open(pins: &Pins) -> Result<Self, DatapathError> {
-        let tier = |name: &'static str| {
-            let map = MapData::from_pin(pins.map(name)).map_err(|error| {
-                DatapathError::map(name, "opened")(std::io::Error::other(error))
-            })?;
-            Ok::<_, DatapathError>(Tier { name, map })
-        };
+        Self::of(|name| pins.open(name))
+    }
+
+    /// Goes on with the flows that there are.
+    pub(super) fn adopt(loaded: &mut Loaded) -> Result<Self, DatapathError> {
+        Self::of(|name| loaded.take(name))
+    }
+
+    fn of(
+        mut open: impl FnMut(&'static str) -> Result<MapData, DatapathError>,
+    ) -> Result<Self, DatapathError> {
+        let mut tier = |name: &'static str| open(name).map(|map| Tier { name, map });
         Ok(Self {
             v4: Tiers {
                 assured: tier("FLOWS_V4")?,
@@ -188,7 +195,7 @@ pub(super) fn now_s() -> u32 {
 }
 
 /// The flow of a forward half; None for others.
-fn entry<A: Encode>(
+pub(super) fn entry<A: Encode>(
     key: &FlowKey<A>,
     flow: &Flow<A>,
     is_assured: bool,

@@ -97,7 +97,7 @@ mod tests {
             kind: kind as u8,
             flags,
             state: FlowState::Established as u8,
-            pad: 0,
+            pad: [0; _],
             service: 7,
             generation: 0,
             deadline_s: 0,

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 
 use super::encode::Encode;
 use super::flow_table::{FlowTable, Tiers, now_s};
-use super::{DatapathError, batch};
+use super::{Datapath, DatapathError, batch};
 use crate::model::Protocol;
 use crate::netfilter::Translated;
 
@@ -27,6 +27,51 @@ pub(super) struct ForeignFlow {
     pub(super) service: u32,
     /// The generation at which its endpoint is known to serve.
     pub(super) generation: u32,
+}
+
+impl Datapath {
+    /// Whether another proxy's connection is to a frontend of ours.
+    pub(crate) fn is_served(&self, connection: &Translated) -> bool {
+        self.service_of(connection).is_some()
+    }
+
+    /// Whether any flow is left to another proxy.
+    pub fn has_foreign_flows(&self) -> Result<bool, DatapathError> {
+        self.flows.has_foreign()
+    }
+
+    /// Leaves these flows to the other proxy, of those of datagrams only to frontends of ours, and no others;
+    /// new ones of datagrams only if they `are_new`. Yields how many.
+    pub(crate) fn note_foreign_flows(
+        &mut self,
+        flows: &[Translated],
+        are_new: bool,
+    ) -> Result<usize, DatapathError> {
+        let wanted = flows.iter().filter_map(|flow| {
+            let service = match (self.service_of(flow), flow.protocol) {
+                (None, Protocol::Udp) => return None,
+                (service, _) => service.unwrap_or(0),
+            };
+            Some(ForeignFlow {
+                translated: *flow,
+                service,
+                // Its endpoint may be one that no longer serves: the next datagram finds out.
+                generation: self.services.generation(service).wrapping_sub(1),
+            })
+        });
+        let wanted: Vec<_> = wanted.collect();
+        self.flows.set_foreign(&wanted, are_new)
+    }
+
+    /// The service of ours whose frontend another proxy's connection is to.
+    fn service_of(&self, connection: &Translated) -> Option<u32> {
+        let Translated {
+            frontend, protocol, ..
+        } = *connection;
+        let has_node_ports = self.addresses.has_node_ports(frontend.ip());
+        self.frontends
+            .service_at(frontend, protocol, has_node_ports)
+    }
 }
 
 type Halves<A> = FxHashMap<FlowKey<A>, Flow<A>>;
@@ -167,7 +212,7 @@ fn halves<A: Encode>(flow: &ForeignFlow) -> Option<Vec<(FlowKey<A>, Flow<A>)>> {
         kind: FlowKind::Foreign as u8,
         flags: FlowFlags::SEEN,
         state: state as u8,
-        pad: 0,
+        pad: [0; _],
         service: flow.service,
         generation: flow.generation,
         deadline_s: now_s() + timeout_s,

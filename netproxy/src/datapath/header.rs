@@ -69,5 +69,7 @@ pub(super) fn header(id: u32, base: u32, source_ranges: u32, port: &WantedPort) 
         flags,
         affinity_s: *affinity_s,
         source_ranges,
+        #[cfg(feature = "other-layout")]
+        new: [0; 2],
     }
 }

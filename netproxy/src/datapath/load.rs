@@ -3,18 +3,26 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use aya::maps::{Map, MapData};
-use aya::programs::{CgroupSockAddr, Iter, Program, ProgramError, SchedClassifier};
+use aya::programs::{
+    CgroupSockAddr, Iter, Program, ProgramError, ProgramInfo, SchedClassifier, Xdp,
+};
 use aya::util::KernelVersion;
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 
 use netproxy_common::{LocalClients, SocketScope};
 use tracing::debug;
 
+use super::btf::TypeInfo;
+use super::layout::{Layout, Layouts};
 use super::sockets::own_netns_cookie;
-use super::{DatapathError, DatapathOptions, Pins, ProgramLoad, flow_sizes};
+use super::succession::{Sizes, Succession};
+use super::{
+    DatapathError, DatapathOptions, Pins, ProgramLoad, flow_sizes, socket_memory, traffic,
+};
 use crate::causes::with_causes;
 use crate::settings::Termination;
 
@@ -93,13 +101,19 @@ pub(super) struct Loaded {
     maps: BTreeMap<&'static str, Map>,
 }
 
-/// Loads everything; pinned maps are reused, others created and pinned.
+/// Loads everything; pinned maps are reused, others created and pinned, and filled from pinned ones that are another
+/// build's.
 pub(super) fn load(
     options: &DatapathOptions,
     local_clients: LocalClients,
-) -> Result<Loaded, DatapathError> {
+) -> Result<(Loaded, Succession), DatapathError> {
     options.pins.create()?;
-    options.pins.check_shapes()?;
+    let by_machine = flow_sizes::of_machine().into_iter();
+    let sizes = Sizes {
+        by_machine: by_machine.chain([traffic::size_of_machine()]).collect(),
+        asked: options.map_sizes.clone(),
+    };
+    let mut succession = Succession::begin(&options.pins, compiled_layouts()?, &sizes)?;
     let fib_flags = match (is_kernel(6, 7), is_kernel(6, 3)) {
         (true, _) => FIB_SKIP_NEIGH | FIB_SRC,
         (false, true) => FIB_SKIP_NEIGH,
@@ -133,15 +147,20 @@ pub(super) fn load(
     }
     loader.override_global("CSUM_IPV6_FLAG", &csum_flag, true);
     loader.override_global("HOST_NETNS", &host_netns, true);
-    for size in flow_sizes::of_machine() {
-        loader.map_max_entries(size.map, size.entries);
-    }
-    for size in &options.map_sizes {
-        options.pins.warn_of_size(*size);
-        loader.map_max_entries(size.map, size.entries);
+    for (name, entries) in succession.sizes().filter(|(_, entries)| *entries != 0) {
+        loader.map_max_entries(name, entries);
     }
     for name in Pins::map_names() {
-        loader.map_pin_path(name, options.pins.map(name));
+        loader.map_pin_path(name, succession.pin(name));
+    }
+    let old_bytes = socket_memory::KINDS
+        .each_ref()
+        .map(|kind| (kind, succession.old_value_bytes(kind.map)));
+    for (kind, bytes) in &old_bytes {
+        loader.override_global(kind.bytes, bytes, true);
+        if *bytes > 0 {
+            loader.map_max_entries(kind.told, socket_memory::ROOM);
+        }
     }
     let mut ebpf = loader.load(PROGRAMS).map_err(|error| refused(&error))?;
     let mut maps = BTreeMap::new();
@@ -154,7 +173,36 @@ pub(super) fn load(
         })?;
         maps.insert(name, map);
     }
-    Ok(Loaded { ebpf, maps })
+    succession.carry()?;
+    Ok((Loaded { ebpf, maps }, succession))
+}
+
+/// What the compiled programs say of the maps that are pinned.
+pub(super) fn compiled_layouts() -> Result<&'static Layouts, DatapathError> {
+    static LAYOUTS: OnceLock<Layouts> = OnceLock::new();
+    if let Some(layouts) = LAYOUTS.get() {
+        return Ok(layouts);
+    }
+    let failed = |name: &str, reason: &str| DatapathError::Load {
+        what: "map",
+        name: name.to_owned(),
+        reason: reason.to_owned(),
+        remedy: "; rebuild with `cargo xtask build`",
+    };
+    let btf = TypeInfo::of_object(PROGRAMS).ok_or_else(|| {
+        failed(
+            "of netproxy",
+            "the compiled programs do not describe their types",
+        )
+    })?;
+    let mut layouts = Layouts::new();
+    for name in Pins::map_names() {
+        let layout = Layout::of_map(&btf, name)
+            .filter(|layout| Pins::has_shape(name, layout))
+            .ok_or_else(|| failed(name, "the compiled programs have none, or another one"))?;
+        layouts.insert(name.to_owned(), layout);
+    }
+    Ok(LAYOUTS.get_or_init(|| layouts))
 }
 
 impl Loaded {
@@ -208,10 +256,10 @@ impl Programs {
     pub(super) fn get(&mut self, name: &str) -> Result<&mut SchedClassifier, DatapathError> {
         let program: &mut SchedClassifier = find(&mut self.ebpf, name)?;
         if program.fd().is_err() {
-            let began = Instant::now();
-            program.load().map_err(|error| not_loaded(name, &error))?;
-            let load = ProgramLoad::new(name, program.info(), began.elapsed());
-            self.loads.push(load);
+            self.loads.push(loaded(name, || {
+                program.load()?;
+                Ok(program.info().ok())
+            })?);
         }
         Ok(program)
     }
@@ -225,11 +273,22 @@ impl Programs {
     ) -> Result<&mut Iter, DatapathError> {
         let program: &mut Iter = find(&mut self.ebpf, name)?;
         if program.fd().is_err() {
-            let began = Instant::now();
-            let loaded = program.load(target, btf);
-            loaded.map_err(|error| not_loaded(name, &error))?;
-            let load = ProgramLoad::new(name, program.info(), began.elapsed());
-            self.loads.push(load);
+            self.loads.push(loaded(name, || {
+                program.load(target, btf)?;
+                Ok(program.info().ok())
+            })?);
+        }
+        Ok(program)
+    }
+
+    /// The program of this name for frames, verified and loaded.
+    pub(super) fn xdp(&mut self, name: &str) -> Result<&mut Xdp, DatapathError> {
+        let program: &mut Xdp = find(&mut self.ebpf, name)?;
+        if program.fd().is_err() {
+            self.loads.push(loaded(name, || {
+                program.load()?;
+                Ok(program.info().ok())
+            })?);
         }
         Ok(program)
     }
@@ -238,18 +297,41 @@ impl Programs {
     pub(super) fn socket(&mut self, name: &str) -> Result<&mut CgroupSockAddr, DatapathError> {
         let program: &mut CgroupSockAddr = find(&mut self.ebpf, name)?;
         if program.fd().is_err() {
-            let began = Instant::now();
-            program.load().map_err(|error| not_loaded(name, &error))?;
-            let load = ProgramLoad::new(name, program.info(), began.elapsed());
-            self.loads.push(load);
+            self.loads.push(loaded(name, || {
+                program.load()?;
+                Ok(program.info().ok())
+            })?);
         }
         Ok(program)
+    }
+
+    /// Hands out a hash map that is not pinned.
+    pub(super) fn take_map(&mut self, name: &'static str) -> Result<MapData, DatapathError> {
+        match self.ebpf.take_map(name) {
+            Some(Map::HashMap(data)) => Ok(data),
+            _ => Err(DatapathError::Load {
+                what: "map",
+                name: name.to_owned(),
+                reason: "it is used twice or has an unexpected type".to_owned(),
+                remedy: "",
+            }),
+        }
     }
 
     /// What it took to load those that have been.
     pub(super) fn loads(&self) -> &[ProgramLoad] {
         &self.loads
     }
+}
+
+/// Loads a program by `load`, which yields what the kernel then knows of it, and notes what that took.
+fn loaded(
+    name: &str,
+    load: impl FnOnce() -> Result<Option<ProgramInfo>, ProgramError>,
+) -> Result<ProgramLoad, DatapathError> {
+    let began = Instant::now();
+    let info = load().map_err(|error| not_loaded(name, &error))?;
+    Ok(ProgramLoad::new(name, info, began.elapsed()))
 }
 
 fn find<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<P, DatapathError>

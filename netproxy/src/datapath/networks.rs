@@ -5,9 +5,6 @@
 //! count. What stands in the maps is the record: an earlier process's networks stay until others
 //! are set, and setting the same ones again writes nothing.
 
-use std::io;
-
-use aya::maps::MapData;
 use ipnet::IpNet;
 use netproxy_common::address::Address;
 use netproxy_common::network::NETWORKS;
@@ -51,13 +48,9 @@ impl Networks {
 
     /// Opens the pinned maps of the two families.
     pub(super) fn open(pins: &Pins, [v4, v6]: [&'static str; 2]) -> Result<Self, DatapathError> {
-        let map = |name: &'static str| {
-            MapData::from_pin(pins.map(name))
-                .map_err(|error| DatapathError::map(name, "opened")(io::Error::other(error)))
-        };
         Ok(Self {
-            v4: Slots::new(Mapped::new(v4, map(v4)?, true)?),
-            v6: Slots::new(Mapped::new(v6, map(v6)?, true)?),
+            v4: Slots::new(Mapped::new(v4, pins.open(v4)?, true)?),
+            v6: Slots::new(Mapped::new(v6, pins.open(v6)?, true)?),
         })
     }
 

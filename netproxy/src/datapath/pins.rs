@@ -1,22 +1,24 @@
-//! Where maps and links are pinned: `<bpffs>/netproxy/v<schema>/`, links in `links/` below it.
+//! Where maps, links and programs are pinned: `<bpffs>/netproxy/v1/`, links in `links/` and programs in `programs/`
+//! below it.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use aya::maps::lpm_trie::Key as LpmKey;
-use aya::maps::{MapError, MapInfo, MapType};
+use aya::maps::{MapData, MapType};
 use netproxy_common::{
     AddressFlags, Affinity, AffinityKey, Connection, Device, DropKey, Endpoint, Flow, FlowKey,
-    Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Listener, Name, Network, Ports,
-    Range, SCHEMA_VERSION, Service, Source, SourceRange, Talk,
+    Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Listener, Name, Network,
+    PINS_VERSION, Ports, Range, Service, Source, SourceRange, Talk, Traffic,
 };
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
-use tracing::warn;
 
+use super::layout::Layout;
 use super::link::Link;
-use super::{DatapathError, MapSize};
+use super::load::compiled_layouts;
+use super::{DatapathError, record};
 
-/// The pin directory of one schema version on one BPF file system.
+/// The directory of the pins on one BPF file system.
 #[derive(Clone, Debug)]
 pub struct Pins {
     bpffs: PathBuf,
@@ -72,8 +74,10 @@ const SHAPES: &[Shape] = &[
     shape::<u32, Device>("DEVICES", MapType::Hash),
     shape::<u32, Source>("SOURCES", MapType::Hash),
     shape::<u32, u32>("HANDOVER", MapType::Array),
+    shape::<u32, u64>("PAUSE", MapType::Array),
     shape::<u32, u64>("COUNTERS", MapType::PerCpuArray),
     shape::<DropKey, u64>("DROPS", MapType::LruHash),
+    shape::<u32, Traffic>("TRAFFIC", MapType::PerCpuArray),
     shape::<(), ()>("EVENTS", MapType::RingBuf),
     shape::<u32, Listener>("LISTENER", MapType::Array),
     shape::<u32, Name>("NAMES", MapType::Hash),
@@ -85,17 +89,17 @@ impl Pins {
     pub fn new(bpffs: &Path) -> Self {
         Self {
             bpffs: bpffs.to_owned(),
-            directory: bpffs.join(format!("netproxy/v{SCHEMA_VERSION}")),
+            directory: bpffs.join(format!("netproxy/v{PINS_VERSION}")),
         }
     }
 
-    /// The directory of this schema.
+    /// The directory of the maps.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// The directory of every schema.
+    /// The directory of everything.
     pub(super) fn root(&self) -> &Path {
         self.directory.parent().unwrap_or(&self.directory)
     }
@@ -104,6 +108,16 @@ impl Pins {
     #[must_use]
     pub fn map(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+
+    /// Where new maps are made while old ones are in force; see `succession.rs`.
+    pub(super) fn preparing(&self) -> PathBuf {
+        self.root().join("preparing")
+    }
+
+    /// Where the maps are that are the truth, until they are in the place of those before.
+    pub(super) fn next(&self) -> PathBuf {
+        self.root().join("next")
     }
 
     /// The directory of the pinned links.
@@ -116,6 +130,12 @@ impl Pins {
     #[must_use]
     pub fn sockets(&self) -> PathBuf {
         self.directory.join("sockets")
+    }
+
+    /// The directory of the pinned programs.
+    #[must_use]
+    pub fn programs(&self) -> PathBuf {
+        self.directory.join("programs")
     }
 
     /// The names of all pinned maps.
@@ -143,78 +163,82 @@ impl Pins {
         ))
     }
 
-    /// Refuses pinned maps of another shape: the kernel would let us misread them.
-    pub(super) fn check_shapes(&self) -> Result<(), DatapathError> {
-        for Shape {
-            name,
-            kind,
-            key_bytes,
-            value_bytes,
-        } in SHAPES
-        {
-            let path = self.map(name);
-            if !path.exists() {
-                continue;
-            }
-            let describe = |kind: MapType, key: usize, value: usize| {
-                format!("type {kind:?}, {key}-byte keys and {value}-byte values")
-            };
-            let info = match MapInfo::from_pin(&path) {
-                Ok(info) => info,
-                Err(MapError::SyscallError(error))
-                    if error.io_error.kind() == io::ErrorKind::PermissionDenied =>
-                {
-                    return Err(DatapathError::file(path, "cannot be opened")(
-                        error.io_error,
-                    ));
-                }
-                Err(error) => {
-                    return Err(DatapathError::Layout {
-                        path,
-                        found: format!("something that cannot be opened as a map ({error})"),
-                        expected: describe(*kind, *key_bytes, *value_bytes),
-                    });
-                }
-            };
-            let found = (
-                info.map_type().unwrap_or(MapType::Unspecified),
-                info.key_size() as usize,
-                info.value_size() as usize,
-            );
-            if found != (*kind, *key_bytes, *value_bytes) {
-                return Err(DatapathError::Layout {
-                    path,
-                    found: describe(found.0, found.1, found.2),
-                    expected: describe(*kind, *key_bytes, *value_bytes),
+    /// Whether the map of this name has keys and values of the sizes that this process reads and writes.
+    pub(super) fn has_shape(name: &str, layout: &Layout) -> bool {
+        SHAPES.iter().find(|shape| shape.name == name).is_some_and(
+            |Shape {
+                 kind,
+                 key_bytes,
+                 value_bytes,
+                 ..
+             }| {
+                layout.is(*kind)
+                    && layout.key.bytes as usize == *key_bytes
+                    && layout.value.bytes as usize == *value_bytes
+            },
+        )
+    }
+
+    /// Refuses maps that an agent of another build has made: they would be misread.
+    ///
+    /// # Errors
+    /// [`DatapathError::OtherBuild`].
+    pub(super) fn check_layouts(&self) -> Result<(), DatapathError> {
+        let Some(recorded) = record::read(&self.directory)? else {
+            return Ok(());
+        };
+        for (name, layout) in compiled_layouts()? {
+            if recorded.get(name).is_some_and(|told| !told.is_like(layout)) {
+                return Err(DatapathError::OtherBuild {
+                    path: self.map(name),
                 });
             }
         }
         Ok(())
     }
 
-    /// Says so where a pinned map keeps another size than the one asked for.
-    pub(super) fn warn_of_size(&self, MapSize { map, entries }: MapSize) {
-        if let Ok(info) = MapInfo::from_pin(self.map(map))
-            && info.max_entries() != entries
-        {
-            warn!(
-                map,
-                entries,
-                pinned = info.max_entries(),
-                "the pinned map keeps its size; run `netproxy cleanup` before the restart to \
-                 change it"
-            );
+    /// Opens a pinned map, whose keys and values have the sizes that this process reads and writes: they are looked
+    /// at in what was opened, as another may take its place at any time.
+    pub(super) fn open(&self, name: &'static str) -> Result<MapData, DatapathError> {
+        let failed = |error| DatapathError::map(name, "opened")(io::Error::other(error));
+        let map = MapData::from_pin(self.map(name)).map_err(failed)?;
+        let info = map.info().map_err(failed)?;
+        let found = (info.key_size() as usize, info.value_size() as usize);
+        let is_ours =
+            |shape: &&Shape| shape.name == name && (shape.key_bytes, shape.value_bytes) == found;
+        match SHAPES.iter().find(is_ours) {
+            Some(_) => Ok(map),
+            None => Err(DatapathError::OtherBuild {
+                path: self.map(name),
+            }),
         }
     }
 
-    /// Removes every pin of every schema; counts maps and links.
+    /// Forgets maps of other releases that this one does not have: nobody would keep them up to date.
+    pub(super) fn forget_others(&self) -> Result<(), DatapathError> {
+        for pin in directory(&self.directory)? {
+            let name = pin.file_name().and_then(|name| name.to_str());
+            let is_ours =
+                name == Some(record::NAME) || Self::map_names().any(|ours| name == Some(ours));
+            if !is_ours && !pin.is_dir() {
+                fs::remove_file(&pin).map_err(DatapathError::file(pin, "cannot be removed"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes every pin; counts maps and links.
     pub(super) fn remove(&self) -> Result<Removed, DatapathError> {
         let mut removed = Removed::default();
         let parent = self.root();
-        for schema in directory(parent)? {
-            for pin in directory(&schema)? {
+        for part in directory(parent)? {
+            for pin in directory(&part)? {
                 if !pin.is_dir() {
                     removed.maps += 1;
+                    continue;
+                }
+                if pin.ends_with("programs") {
+                    // They go with the directory.
                     continue;
                 }
                 let mut links = directory(&pin)?;
@@ -228,8 +252,7 @@ impl Pins {
                     }
                 }
             }
-            fs::remove_dir_all(&schema)
-                .map_err(DatapathError::file(schema, "cannot be removed"))?;
+            fs::remove_dir_all(&part).map_err(DatapathError::file(part, "cannot be removed"))?;
         }
         match fs::remove_dir(parent) {
             Ok(()) => Ok(removed),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aya::programs::{ProgramError, ProgramInfo};
+use aya::programs::ProgramInfo;
 
 /// A program that this process has loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +16,8 @@ pub struct ProgramLoad {
 }
 
 impl ProgramLoad {
-    /// Of the program of that name, as the kernel knows it.
-    pub(super) fn new(name: &str, info: Result<ProgramInfo, ProgramError>, took: Duration) -> Self {
-        let info = info.ok();
+    /// Of the program of that name, as far as the kernel tells of it.
+    pub(super) fn new(name: &str, info: Option<ProgramInfo>, took: Duration) -> Self {
         Self {
             program: name.to_owned(),
             verified_instructions: info.and_then(|info| info.verified_instruction_count()),

@@ -4,11 +4,16 @@ use std::collections::{BTreeSet, VecDeque};
 
 use rustc_hash::FxHashSet;
 
+/// As many as `SERVICES` has entries.
+pub(super) const MOST_IDS: u32 = 65_536;
+
 /// Hands out service ids. Id zero is never used, so that zeroed memory names no service.
 #[derive(Debug)]
 pub(super) struct ServiceIds {
     next: u32,
     end: u32,
+    /// Fresh ids from here on are worth less than used ones.
+    preferred_end: u32,
     free: VecDeque<u32>,
     /// Released, but flows may still carry them.
     retired: BTreeSet<u32>,
@@ -29,18 +34,31 @@ impl ServiceIds {
         Self {
             next,
             end,
+            preferred_end: end,
             free,
             retired,
         }
     }
 
-    /// A fresh id, else the one that has been free for longest; None: all are in use.
+    /// Prefers ids below `end`.
+    pub(super) fn preferring_below(mut self, end: u32) -> Self {
+        self.preferred_end = end.min(self.end);
+        self
+    }
+
+    /// A fresh id of those preferred, else the one that has been free for longest, else any; None: all are
+    /// in use.
     pub(super) fn take(&mut self) -> Option<u32> {
-        if self.next < self.end {
+        self.fresh_below(self.preferred_end)
+            .or_else(|| self.free.pop_front())
+            .or_else(|| self.fresh_below(self.end))
+    }
+
+    fn fresh_below(&mut self, end: u32) -> Option<u32> {
+        (self.next < end).then(|| {
             self.next += 1;
-            return Some(self.next - 1);
-        }
-        self.free.pop_front()
+            self.next - 1
+        })
     }
 
     /// The service is gone; its flows may live on.
@@ -73,6 +91,18 @@ mod tests {
         ids.recycle(&FxHashSet::default());
 
         assert_eq!((id, while_carried, ids.take()), (Some(1), None, Some(1)));
+    }
+
+    #[test]
+    fn used_ids_come_before_fresh_ones_that_are_not_preferred() {
+        let used = BTreeSet::from([1, 2]);
+        let mut ids = ServiceIds::new(6, &used, &FxHashSet::default()).preferring_below(4);
+        ids.release(1);
+        ids.recycle(&FxHashSet::default());
+
+        let taken: Vec<_> = std::iter::from_fn(|| ids.take()).collect();
+
+        assert_eq!(taken, [3, 1, 4, 5]);
     }
 
     #[test]

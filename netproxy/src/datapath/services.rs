@@ -53,10 +53,12 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Reads back what the maps hold; `carried` are the ids found in flows.
+    /// Reads back what the maps hold; `carried` are the ids found in flows, and of those below `counted` it
+    /// is counted what they carry.
     pub(super) fn adopt(
         loaded: &mut Loaded,
         carried: &FxHashSet<u32>,
+        counted: u32,
     ) -> Result<Self, DatapathError> {
         let words = Mapped::new("SERVICES", loaded.take("SERVICES")?, true)?;
         let headers: Mapped<Range> = Mapped::new("RANGES", loaded.take("RANGES")?, true)?;
@@ -92,7 +94,7 @@ impl Services {
         }
         let used = found.iter().map(|(id, _)| *id).collect();
         Ok(Self {
-            ids: ServiceIds::new(words.entries(), &used, carried),
+            ids: ServiceIds::new(words.entries(), &used, carried).preferring_below(counted),
             // Header zero means: not in use.
             free_headers: Ranges::new(1, headers.entries(), taken_headers),
             v4: Slots {

@@ -18,9 +18,12 @@ use tracing::{debug, info};
 
 pub use self::state::{CgroupTree, SocketHook, SocketLink, SocketProgram};
 
+use super::grace::wait_for_grace_period;
 use super::link::Link;
 use super::load::Programs;
+use super::socket_memory::SocketMemory;
 use super::stale_sockets::StaleSockets;
+use super::succession::Succession;
 use super::{DatapathError, Pins};
 use crate::causes::with_causes;
 use crate::node::socket_option;
@@ -53,31 +56,63 @@ const PROGRAMS: [&str; 8] = [
     "getpeername6",
 ];
 
-/// Attaches to `wanted`, or lets go of all sockets. Sockets that are connected stay so; yields a way to
-/// find those whose endpoint is gone, where somebody is to end them.
-pub(super) fn attach(
+/// What is to be attached to sockets, with all that the kernel may refuse done.
+pub(super) struct Prepared<'a> {
+    options: &'a SocketOptions,
+    cgroup: Cgroup,
+    stale_sockets: Option<StaleSockets>,
+    memory: SocketMemory,
+}
+
+/// Loads what `wanted` asks for. Nothing changes yet.
+pub(super) fn prepare<'a>(
     programs: &mut Programs,
-    pins: &Pins,
-    wanted: Option<&SocketOptions>,
-) -> Result<Option<StaleSockets>, DatapathError> {
-    let Some(wanted) = wanted else {
-        let_go(pins)?;
+    succession: &Succession,
+    wanted: Option<&'a SocketOptions>,
+) -> Result<Option<Prepared<'a>>, DatapathError> {
+    let Some(options) = wanted else {
         return Ok(None);
     };
-    let cgroup = Cgroup::open(&wanted.cgroup)?;
-    fs::create_dir_all(pins.sockets()).map_err(DatapathError::file(
-        pins.sockets(),
-        "cannot make the directory",
-    ))?;
-    // What the kernel refuses is to be known before anything changes.
-    let stale_sockets = if wanted.termination.is_wanted() {
-        Some(StaleSockets::open(programs, pins, wanted.termination)?)
+    let cgroup = Cgroup::open(&options.cgroup)?;
+    let stale_sockets = if options.termination.is_wanted() {
+        let opened = StaleSockets::open(programs, succession, options.termination)?;
+        Some(opened)
     } else {
         None
     };
     for name in PROGRAMS {
         programs.socket(name)?;
     }
+    Ok(Some(Prepared {
+        options,
+        cgroup,
+        stale_sockets,
+        memory: SocketMemory::prepare(programs, succession)?,
+    }))
+}
+
+/// Attaches what is prepared, or lets go of all sockets. Sockets that are connected stay so; yields a way to
+/// find those whose endpoint is gone, where somebody is to end them.
+pub(super) fn attach(
+    programs: &mut Programs,
+    pins: &Pins,
+    prepared: Option<Prepared<'_>>,
+) -> Result<Option<StaleSockets>, DatapathError> {
+    let Some(Prepared {
+        options: wanted,
+        cgroup,
+        stale_sockets,
+        memory,
+    }) = prepared
+    else {
+        let_go(pins)?;
+        return Ok(None);
+    };
+    fs::create_dir_all(pins.sockets()).map_err(DatapathError::file(
+        pins.sockets(),
+        "cannot make the directory",
+    ))?;
+    let carried = memory.carry()?;
     // Answers are recognised before anything is sent.
     for name in PROGRAMS.iter().rev() {
         let program = programs.socket(name)?;
@@ -87,6 +122,17 @@ pub(super) fn attach(
             cgroup: wanted.cgroup.clone(),
             reason,
         })?;
+    }
+    if carried > 0 {
+        // Old programs that run yet write to old maps; and of those sockets that were made since the first walk, the
+        // memory is there.
+        wait_for_grace_period()
+            .map_err(DatapathError::map("SOCKETS", "waited for (membarrier)"))?;
+        let sockets = memory.carry()?;
+        info!(
+            sockets,
+            "sockets go on with what they remember in maps of another layout"
+        );
     }
     info!(
         cgroup = %wanted.cgroup.display(),

@@ -12,9 +12,10 @@ use aya::maps::MapData;
 use bytemuck::{Pod, Zeroable};
 use netproxy_common::{Pair, StaleSocket};
 
+use super::DatapathError;
 use super::load::Programs;
+use super::succession::Succession;
 use super::syscall::{bpf, number};
-use super::{DatapathError, Pins};
 use crate::causes::with_causes;
 use crate::settings::Termination;
 
@@ -59,7 +60,7 @@ impl StaleSockets {
     /// Of those kinds that the programs were loaded for.
     pub(super) fn open(
         programs: &mut Programs,
-        pins: &Pins,
+        succession: &Succession,
         termination: Termination,
     ) -> Result<Self, DatapathError> {
         let failed = |reason: String| DatapathError::Load {
@@ -70,7 +71,8 @@ impl StaleSockets {
         };
         let btf = Btf::from_sys_fs().map_err(|error| failed(with_causes(&error)))?;
         let program = programs.iterator(PROGRAM, "bpf_sk_storage_map", &btf)?;
-        let map = MapData::from_pin(pins.map(MAP)).map_err(|error| failed(with_causes(&error)))?;
+        let map =
+            MapData::from_pin(succession.pin(MAP)).map_err(|error| failed(with_causes(&error)))?;
         let program = program.fd().map_err(|error| failed(with_causes(&error)))?;
         let link =
             link(program.as_fd(), map.fd().as_fd()).map_err(|error| failed(with_causes(&error)))?;
@@ -100,7 +102,8 @@ impl StaleSockets {
     }
 }
 
-fn link(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+/// A link by which `program` walks this map.
+pub(super) fn link(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // `union bpf_iter_link_info`, of which only the map is set.
     let mut target = [number(map), 0, 0, 0];
     let mut create = Create {
@@ -116,7 +119,8 @@ fn link(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(link) })
 }
 
-fn walk(link: BorrowedFd<'_>) -> io::Result<File> {
+/// A walk, which goes as it is read.
+pub(super) fn walk(link: BorrowedFd<'_>) -> io::Result<File> {
     let mut walk = Walk {
         link_fd: number(link),
         ..Walk::zeroed()

@@ -1,16 +1,20 @@
 //! Looking at pinned maps without changing anything: for tools, with or without an agent.
 
+mod lookup;
+
 use std::collections::BTreeMap;
 
-use aya::maps::MapData;
 use ipnet::IpNet;
-use netproxy_common::{Counter, Device, Endpoint, EventKind, Ipv4, Ipv6, Name, Range, Service};
+use netproxy_common::{
+    Counter, Device, Endpoint, EventKind, Ipv4, Ipv6, Name, Range, Service, Traffic,
+};
 
 use super::encode::Encode;
 use super::entry::{EndpointEntry, ServiceEntry};
 use super::frontends::{self, FrontendEntry};
 use super::header;
 use super::mapped::Mapped;
+use super::traffic::Carried;
 use super::{
     Counters, DatapathError, Events, FlowTable, MapFill, Pins, batch, drops, names, source_ranges,
 };
@@ -38,12 +42,12 @@ impl View {
                 path: pins.directory().to_owned(),
             });
         }
-        pins.check_shapes()?;
+        pins.check_layouts()?;
         Ok(Self {
-            words: Mapped::new("SERVICES", map(pins, "SERVICES")?, false)?,
-            headers: Mapped::new("RANGES", map(pins, "RANGES")?, false)?,
-            v4: Mapped::new("ENDPOINTS_V4", map(pins, "ENDPOINTS_V4")?, false)?,
-            v6: Mapped::new("ENDPOINTS_V6", map(pins, "ENDPOINTS_V6")?, false)?,
+            words: Mapped::new("SERVICES", pins.open("SERVICES")?, false)?,
+            headers: Mapped::new("RANGES", pins.open("RANGES")?, false)?,
+            v4: Mapped::new("ENDPOINTS_V4", pins.open("ENDPOINTS_V4")?, false)?,
+            v6: Mapped::new("ENDPOINTS_V6", pins.open("ENDPOINTS_V6")?, false)?,
             pins: pins.clone(),
         })
     }
@@ -56,7 +60,7 @@ impl View {
     /// Every service port by id.
     pub fn services(&self) -> Result<BTreeMap<u32, ServiceEntry>, DatapathError> {
         let mut entries = BTreeMap::new();
-        batch::for_each(&map(&self.pins, "NAMES")?, |id: &u32, name: &Name| {
+        batch::for_each(&self.pins.open("NAMES")?, |id: &u32, name: &Name| {
             let Some(key) = names::decode(name) else {
                 return;
             };
@@ -91,11 +95,11 @@ impl View {
     /// Every frontend.
     pub fn frontends(&self) -> Result<Vec<FrontendEntry>, DatapathError> {
         let mut entries = Vec::new();
-        let v4 = map(&self.pins, "FRONTENDS_V4")?;
+        let v4 = self.pins.open("FRONTENDS_V4")?;
         frontends::read::<Ipv4>("FRONTENDS_V4", &v4, Family::V4, |place, claim| {
             entries.push(frontends::entry(place, claim));
         })?;
-        let v6 = map(&self.pins, "FRONTENDS_V6")?;
+        let v6 = self.pins.open("FRONTENDS_V6")?;
         frontends::read::<Ipv6>("FRONTENDS_V6", &v6, Family::V6, |place, claim| {
             entries.push(frontends::entry(place, claim));
         })?;
@@ -105,9 +109,9 @@ impl View {
 
     /// The networks that may reach load-balancer VIPs, by family and number of the set.
     pub fn source_ranges(&self) -> Result<BTreeMap<(Family, u32), Vec<IpNet>>, DatapathError> {
-        let v4 = map(&self.pins, "SOURCE_RANGES_V4")?;
+        let v4 = self.pins.open("SOURCE_RANGES_V4")?;
         let v4 = source_ranges::read::<Ipv4>("SOURCE_RANGES_V4", &v4)?;
-        let v6 = map(&self.pins, "SOURCE_RANGES_V6")?;
+        let v6 = self.pins.open("SOURCE_RANGES_V6")?;
         let v6 = source_ranges::read::<Ipv6>("SOURCE_RANGES_V6", &v6)?;
         let of = |family: Family| move |(set, ranges)| ((family, set), ranges);
         let sets = v4.into_iter().map(of(Family::V4));
@@ -127,12 +131,20 @@ impl View {
     /// The packets that were dropped, and the sockets that were refused, by the service's id and the
     /// reason; of the least common ones the kernel may have forgotten the count.
     pub fn drops(&self) -> Result<BTreeMap<(u32, Counter), u64>, DatapathError> {
-        drops::read(&map(&self.pins, drops::MAP)?)
+        drops::read(&self.pins.open(drops::MAP)?)
+    }
+
+    /// What services of these ids have carried; under zero, those for whose ids there is no room.
+    pub fn traffic(
+        &self,
+        ids: impl IntoIterator<Item = u32>,
+    ) -> Result<BTreeMap<u32, Traffic>, DatapathError> {
+        Carried::open(&self.pins)?.read(ids)
     }
 
     /// The service port of this id; None: there is none any more.
     pub fn service_port(&self, id: u32) -> Result<Option<PortKey>, DatapathError> {
-        let name: Option<Name> = batch::look_up(&map(&self.pins, "NAMES")?, &id)
+        let name: Option<Name> = batch::look_up(&self.pins.open("NAMES")?, &id)
             .map_err(DatapathError::map("NAMES", "read"))?;
         Ok(name.as_ref().and_then(names::decode))
     }
@@ -149,7 +161,7 @@ impl View {
     pub fn devices(&self) -> Result<BTreeMap<u32, Device>, DatapathError> {
         let mut devices = BTreeMap::new();
         batch::for_each(
-            &map(&self.pins, "DEVICES")?,
+            &self.pins.open("DEVICES")?,
             |ifindex: &u32, device: &Device| {
                 devices.insert(*ifindex, *device);
             },
@@ -174,9 +186,4 @@ where
             })
         })
         .collect()
-}
-
-fn map(pins: &Pins, name: &'static str) -> Result<MapData, DatapathError> {
-    MapData::from_pin(pins.map(name))
-        .map_err(|error| DatapathError::map(name, "opened")(std::io::Error::other(error)))
 }

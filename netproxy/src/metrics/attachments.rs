@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::{OTHER, as_i64, register};
-use crate::datapath::{DeviceState, ProgramLoad};
+use crate::datapath::{DeviceState, ProgramLoad, XdpPlace};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 struct OfDevice {
@@ -26,6 +26,11 @@ struct OfState {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfMode {
+    mode: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfProgram {
     program: String,
 }
@@ -38,6 +43,7 @@ pub struct AttachMetrics {
     attached: Family<OfDevice, Gauge>,
     /// What `attached` tells of.
     shown: BTreeSet<OfDevice>,
+    xdp: Family<OfMode, Gauge>,
     instructions: Family<OfProgram, Gauge>,
     load_seconds: Family<OfProgram, Gauge<f64, AtomicU64>>,
 }
@@ -59,6 +65,12 @@ impl AttachMetrics {
                 Family::default(),
             ),
             shown: BTreeSet::new(),
+            xdp: register(
+                registry,
+                "netproxy_xdp_devices",
+                "Devices that have the XDP program, in their driver or behind it",
+                Family::default(),
+            ),
             instructions: register(
                 registry,
                 "netproxy_program_verified_instructions",
@@ -86,6 +98,11 @@ impl AttachMetrics {
                 let gauge = self.devices.get_or_create(&labels);
                 gauge.set(as_i64(found.count()));
             }
+        }
+        for place in [XdpPlace::Native, XdpPlace::Generic] {
+            let found = devices.iter().filter(|device| device.xdp == Some(place));
+            let labels = OfMode { mode: place.name() };
+            self.xdp.get_or_create(&labels).set(as_i64(found.count()));
         }
         // Those that are not served are told of by name first, then what leads outside: it is
         // every connection's.

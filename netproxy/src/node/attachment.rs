@@ -25,6 +25,8 @@ pub struct Attachment {
     pub kind: DeviceKind,
     /// Whether its frames start with an Ethernet header, rather than with the IP header.
     pub has_link_layer: bool,
+    /// Whether it is a NIC, hardware or paravirtual, with a driver of its own.
+    pub is_nic: bool,
     /// Where frames for the host are addressed to: the bridge's for a bridge port; zero without a
     /// link layer.
     pub mac: [u8; 6],
@@ -121,6 +123,7 @@ fn attachment(link: &Link, network: &NodeNetwork, node_addresses: &[IpAddr]) -> 
         name: link.name.clone(),
         kind: device_kind(link, network, node_addresses),
         has_link_layer,
+        is_nic: link.kind == LinkKind::Physical,
         mac: host_side.mac.filter(|_| has_link_layer).unwrap_or_default(),
         master: bridge.map_or(0, |bridge| bridge.ifindex),
         is_local_pods: false,

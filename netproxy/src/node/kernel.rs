@@ -162,7 +162,8 @@ impl Kernel {
         Err(NodeError::BrokenOff { object })
     }
 
-    fn ask(
+    /// Asks for one thing; the answers come as the kernel gives them.
+    pub(super) fn ask(
         &self,
         object: &'static str,
         request: RouteNetlinkMessage,
@@ -198,7 +199,7 @@ fn route_request(family: AddressFamily) -> RouteMessage {
     message
 }
 
-fn refused(object: &'static str, error: &ErrorMessage) -> NodeError {
+pub(super) fn refused(object: &'static str, error: &ErrorMessage) -> NodeError {
     NodeError::Refused {
         object,
         reason: error.to_io(),

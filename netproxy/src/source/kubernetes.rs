@@ -5,6 +5,7 @@
 //! Namespaces. Each follows its kind with a watch of its own (HTTP/1.1: a connection of its own), converts every object to the
 //! compact model at once and drops it. Nothing of the API's own types is kept.
 
+mod compact;
 mod connection;
 mod failure;
 mod kind;

@@ -14,6 +14,7 @@ mod live;
 mod node;
 mod objects;
 mod termination;
+mod trace;
 
 use std::path::Path;
 use std::process::Stdio;
@@ -227,6 +228,7 @@ fn what_is_absent_is_an_error_with_a_remedy() {
         "top",
         "counters",
         "maps",
+        "trace 192.0.2.7 192.0.2.8:80",
     ] {
         let error = node.fails(words);
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use aya::maps::{HashMap, Map, MapData};
-use netproxy::datapath::{AttachMode, Datapath, DatapathOptions, Pins, SourcePorts};
+use netproxy::datapath::{AttachMode, Datapath, DatapathOptions, Pins, SourcePorts, XdpMode};
 use netproxy::node::{Attachment, BridgeNetfilter};
 use netproxy_common::protocol::TCP;
 use netproxy_common::{
@@ -109,6 +109,7 @@ pub(crate) fn datapath(bpffs: &Path) -> Datapath {
     let options = DatapathOptions {
         pins: Pins::new(bpffs),
         attach: AttachMode::Auto,
+        xdp: XdpMode::Off,
         ports: SourcePorts::default(),
         sockets: None,
         map_sizes: Vec::new(),
@@ -151,7 +152,7 @@ pub(crate) fn enter_flow(node: &Node, service: u32, client: [u8; 4]) {
         kind: FlowKind::Whole as u8,
         flags: 0,
         state: FlowState::Established as u8,
-        pad: 0,
+        pad: [0; _],
         service,
         generation: 1,
         deadline_s: u32::MAX,
@@ -184,6 +185,7 @@ pub(crate) fn uplink() -> Attachment {
         name: "uplink".to_owned(),
         kind: DeviceKind::Outside,
         has_link_layer: true,
+        is_nic: false,
         mac: [2; 6],
         master: 0,
         is_local_pods: false,

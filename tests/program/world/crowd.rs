@@ -165,7 +165,7 @@ fn occupy<A: Copy>(
             kind: FlowKind::Whole as u8,
             flags: FlowFlags::REPLY | FlowFlags::SEEN,
             state: FlowState::Established as u8,
-            pad: 0,
+            pad: [0; _],
             service: 0,
             generation: 0,
             deadline_s: FAR_S,

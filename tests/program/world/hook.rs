@@ -16,6 +16,7 @@ use super::outcome::Outcome;
 const WORDS: usize = 48;
 const INGRESS_IFINDEX: usize = 9;
 const IFINDEX: usize = 10;
+const GSO_SEGS: usize = 41;
 const GSO_SIZE: usize = 44;
 
 /// An attached program.
@@ -128,6 +129,10 @@ impl Hook {
         context[INGRESS_IFINDEX] = about.came_in_by;
         context[IFINDEX] = self.ifindex;
         context[GSO_SIZE] = about.gso_size;
+        if about.gso_size != 0 {
+            let bytes = u32::try_from(packet.len()).unwrap_or(u32::MAX);
+            context[GSO_SEGS] = bytes.div_ceil(about.gso_size);
+        }
         let context: Vec<u8> = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let mut output = vec![0; packet.len() + 256];
         let result = self.program.test_run(TestRunOptions {

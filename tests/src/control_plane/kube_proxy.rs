@@ -1,6 +1,6 @@
 //! The real kube-proxy, of the release that the control plane is of.
 
-use std::{fmt, fs};
+use std::{fmt, fs, path::Path};
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -35,7 +35,14 @@ impl ControlPlane<'_> {
     /// # Errors
     /// When it was not built (`cargo xtask tools`), or cannot be started.
     pub fn start_kube_proxy(&self, node: &Node, mode: Mode) -> Result<Process> {
-        let program = self.program("kube-proxy")?;
+        self.start_kube_proxy_by(&self.program("kube-proxy")?, node, mode)
+    }
+
+    /// The same, by a program that starts it.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::start_kube_proxy`].
+    pub fn start_kube_proxy_by(&self, program: &Path, node: &Node, mode: Mode) -> Result<Process> {
         let periods = json!({"minSyncPeriod": "0s", "syncPeriod": "30s"});
         let configuration = json!({
             "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",

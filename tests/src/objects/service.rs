@@ -124,6 +124,8 @@ pub struct ServiceObject {
     internal_policy: TrafficPolicy,
     external_policy: TrafficPolicy,
     health_check_node_port: Option<u16>,
+    affinity_s: Option<u32>,
+    source_ranges: Vec<String>,
     ports: Vec<Port>,
     endpoints: Vec<EndpointObject>,
 }
@@ -140,6 +142,8 @@ impl ServiceObject {
             internal_policy: TrafficPolicy::Cluster,
             external_policy: TrafficPolicy::Cluster,
             health_check_node_port: None,
+            affinity_s: None,
+            source_ranges: Vec::new(),
             ports: Vec::new(),
             endpoints: Vec::new(),
         }
@@ -187,6 +191,18 @@ impl ServiceObject {
     /// Sets where load balancers ask every node whether it has endpoints.
     pub fn health_check_node_port(mut self, port: u16) -> Self {
         self.health_check_node_port = Some(port);
+        self
+    }
+
+    /// Has clients stick to an endpoint for so many seconds.
+    pub fn affinity_s(mut self, timeout_s: u32) -> Self {
+        self.affinity_s = Some(timeout_s);
+        self
+    }
+
+    /// Adds a network of those that may reach its load balancers' addresses.
+    pub fn source_range(mut self, network: &str) -> Self {
+        self.source_ranges.push(network.to_owned());
         self
     }
 
@@ -253,6 +269,13 @@ impl ServiceObject {
         }
         if let Some(port) = self.health_check_node_port {
             spec["healthCheckNodePort"] = json!(port);
+        }
+        if let Some(timeout_s) = self.affinity_s {
+            spec["sessionAffinity"] = json!("ClientIP");
+            spec["sessionAffinityConfig"] = json!({"clientIP": {"timeoutSeconds": timeout_s}});
+        }
+        if !self.source_ranges.is_empty() {
+            spec["loadBalancerSourceRanges"] = json!(self.source_ranges);
         }
         let mut service = json!({
             "apiVersion": "v1",

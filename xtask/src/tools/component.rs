@@ -71,6 +71,16 @@ pub(crate) const COMPONENTS: &[Component] = &[
         ],
     },
     Component {
+        folder: "kind",
+        module: "sigs.k8s.io/kind",
+        tags: "",
+        variables: &[],
+        programs: &[Program {
+            name: "kind-config",
+            package: ".",
+        }],
+    },
+    Component {
         folder: "helm",
         module: "helm.sh/helm/v4",
         tags: "",
@@ -117,10 +127,10 @@ impl Component {
         ]
     }
 
-    /// Everything that decides what the programs are, for the stamp.
-    pub(crate) fn recipe(&self, release: &Release, go_mod: &str, go_sum: &str) -> String {
+    /// Everything that decides what the programs are, for the stamp: `sources` are the folder's files.
+    pub(crate) fn recipe(&self, release: &Release, sources: &[String]) -> String {
         let flags = self.flags(release).join("\n");
-        format!("{:?}\n{flags}\n{go_mod}\n{go_sum}", self.programs)
+        format!("{:?}\n{flags}\n{}", self.programs, sources.join("\n"))
     }
 }
 
@@ -197,11 +207,15 @@ mod tests {
     #[test]
     fn another_pin_sum_or_flag_is_another_recipe() {
         let release = Release("v1.36.3".to_owned());
-        let recipe = kubernetes().recipe(&release, "mod", "sum");
+        let sources = ["mod".to_owned(), "sum".to_owned()];
+        let recipe = kubernetes().recipe(&release, &sources);
 
-        assert_ne!(kubernetes().recipe(&release, "mod 2", "sum"), recipe);
-        assert_ne!(kubernetes().recipe(&release, "mod", "sum 2"), recipe);
-        assert_ne!(COMPONENTS[0].recipe(&release, "mod", "sum"), recipe);
+        for (file, other) in [(0, "mod 2"), (1, "sum 2")] {
+            let mut changed = sources.clone();
+            changed[file] = other.to_owned();
+            assert_ne!(kubernetes().recipe(&release, &changed), recipe);
+        }
+        assert_ne!(COMPONENTS[0].recipe(&release, &sources), recipe);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use netproxy::config::OwnSettings;
-use netproxy::datapath::{AttachMode, FlowsMax, MapSize};
+use netproxy::datapath::{AttachMode, FlowsMax, MapSize, XdpMode};
 use netproxy::settings::{Masquerade, SocketBalancing};
 use netproxy::source::Source;
 
@@ -31,8 +31,13 @@ pub(super) struct OwnArgs {
     #[arg(long, value_enum)]
     attach: Option<AttachMode>,
 
-    /// Create a map with this many entries, for example `FLOWS_V4=1048576`; may be repeated. A
-    /// pinned map keeps its size until `netproxy cleanup`
+    /// Where packets between clients outside and endpoints elsewhere are sent on before the kernel has made anything of
+    /// them [default: off]
+    #[arg(long, value_enum, value_name = "MODE")]
+    xdp: Option<XdpMode>,
+
+    /// Create a map with this many entries, for example `FLOWS_V4=1048576`; may be repeated. What
+    /// is in a map of another size goes on in the new one
     #[arg(long = "map-size", value_name = "MAP=ENTRIES")]
     map_sizes: Vec<MapSize>,
 
@@ -93,6 +98,7 @@ impl OwnArgs {
             devices,
             excluded_devices,
             attach,
+            xdp,
             map_sizes,
             cgroup,
             masquerade,
@@ -109,6 +115,7 @@ impl OwnArgs {
             devices: list(devices, file.devices),
             excluded_devices: list(excluded_devices, file.excluded_devices),
             attach: attach.or(file.attach),
+            xdp: xdp.or(file.xdp),
             map_sizes: list(map_sizes, file.map_sizes),
             cgroup: cgroup.or(file.cgroup),
             masquerade: masquerade.or(file.masquerade),

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use netproxy::datapath::MapFill;
 use netproxy::model::{ObjectName, Protocol};
 use netproxy::plan::PortKey;
-use netproxy_common::Counter;
+use netproxy_common::{Counter, Traffic, Volume};
 
 use super::sample::Sample;
 
@@ -28,15 +28,24 @@ impl From<&PortKey> for ServicePort {
     }
 }
 
-/// What is known of a service port. What more is counted by service goes here.
+/// What is known of a service port.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Activity {
     /// A key of the port, of either family.
     pub(super) key: PortKey,
     pub(super) flows: u64,
     /// None: there was no look before.
-    pub(super) new_flows_per_s: Option<f64>,
-    pub(super) drops_per_s: Option<f64>,
+    pub(super) per_s: Option<PerSecond>,
+}
+
+/// What has happened to a service port per second, both ways together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct PerSecond {
+    pub(super) new_flows: f64,
+    pub(super) sockets: f64,
+    pub(super) packets: f64,
+    pub(super) bytes: f64,
+    pub(super) drops: f64,
 }
 
 /// All that is shown.
@@ -50,6 +59,14 @@ pub(super) struct Rates {
     pub(super) events_per_s: BTreeMap<Counter, f64>,
     pub(super) fills: Vec<MapFill>,
     pub(super) services: BTreeMap<ServicePort, Activity>,
+}
+
+impl Activity {
+    fn add(&mut self, what: impl FnOnce(&mut PerSecond)) {
+        if let Some(per_s) = &mut self.per_s {
+            what(per_s);
+        }
+    }
 }
 
 impl Rates {
@@ -72,38 +89,45 @@ impl Rates {
         )]
         let per_s = |count: u64| count as f64 / interval_s.max(f64::EPSILON);
         let mut services: BTreeMap<ServicePort, Activity> = BTreeMap::new();
-        let mut note = |id: u32, flows: u64, new: u64, drops: u64| {
+        let mut note = |id: u32, take: &mut dyn FnMut(&mut Activity)| {
             // What has been removed since is nobody's.
-            let Some(key) = now.names.get(&id) else {
-                return;
-            };
-            let activity = services
-                .entry(ServicePort::from(key))
-                .or_insert_with(|| Activity {
-                    key: key.clone(),
-                    flows: 0,
-                    new_flows_per_s: before.map(|_| 0.0),
-                    drops_per_s: before.map(|_| 0.0),
-                });
-            activity.flows += flows;
-            if let Some(rate) = &mut activity.new_flows_per_s {
-                *rate += per_s(new);
-            }
-            if let Some(rate) = &mut activity.drops_per_s {
-                *rate += per_s(drops);
+            if let Some(key) = now.names.get(&id) {
+                take(
+                    services
+                        .entry(ServicePort::from(key))
+                        .or_insert_with(|| Activity {
+                            key: key.clone(),
+                            flows: 0,
+                            per_s: before.map(|_| PerSecond::default()),
+                        }),
+                );
             }
         };
-        for (number, service) in &now.flows {
-            let is_new = before.is_some_and(|before| !before.flows.contains_key(number));
-            note(*service, 1, u64::from(is_new), 0);
+        for (service, count) in &now.flows {
+            note(*service, &mut |activity| activity.flows += count);
         }
-        let dropped = before.map(|before| more(&before.drops, &now.drops));
-        for ((service, _), count) in dropped.into_iter().flatten() {
-            note(service, 0, 0, count);
+        if let Some(before) = before {
+            for ((service, _), count) in more(&before.drops, &now.drops) {
+                note(service, &mut |activity| {
+                    activity.add(|rates| rates.drops += per_s(count));
+                });
+            }
+            for (service, traffic) in carried(&before.traffic, &now.traffic) {
+                let [packets, bytes] = [|it: Volume| it.packets, |it: Volume| it.bytes]
+                    .map(|of| of(traffic.to_endpoints) + of(traffic.to_clients));
+                note(service, &mut |activity| {
+                    activity.add(|rates| {
+                        rates.new_flows += per_s(traffic.flows);
+                        rates.sockets += per_s(traffic.sockets);
+                        rates.packets += per_s(packets);
+                        rates.bytes += per_s(bytes);
+                    });
+                });
+            }
         }
         let counted = before.map(|before| more(&before.counters, &now.counters));
         let events_per_s = counted.into_iter().flatten();
-        let flows = now.flows.len() as u64;
+        let flows: u64 = now.flows.values().sum();
         Self {
             time: now.time,
             interval_s,
@@ -140,5 +164,17 @@ fn more<K: Ord + Copy>(
         let before = before.get(key).copied().unwrap_or(0);
         let since = count.checked_sub(before).unwrap_or(*count);
         (since > 0).then_some((*key, since))
+    })
+}
+
+/// What has been carried since, where anything has. An id that was given to another service began anew.
+fn carried(
+    before: &BTreeMap<u32, Traffic>,
+    now: &BTreeMap<u32, Traffic>,
+) -> impl Iterator<Item = (u32, Traffic)> {
+    now.iter().filter_map(|(id, now)| {
+        let before = before.get(id).copied().unwrap_or_default();
+        let since = now.since(&before);
+        (since != Traffic::default()).then_some((*id, since))
     })
 }

@@ -10,7 +10,7 @@ use netproxy_common::Counter;
 use serde::Serialize;
 
 use super::Sort;
-use super::rates::{Activity, Rates};
+use super::rates::{self, Activity, Rates};
 use crate::cli::service_name;
 use crate::cli::table::{Cell, Row, as_text};
 
@@ -63,6 +63,9 @@ pub(super) struct ServiceRow {
     protocol: Protocol,
     flows: u64,
     new_flows_per_s: Option<f64>,
+    sockets_per_s: Option<f64>,
+    packets_per_s: Option<f64>,
+    bytes_per_s: Option<f64>,
     drops_per_s: Option<f64>,
     #[serde(skip)]
     shown: String,
@@ -81,7 +84,8 @@ impl Report {
         // They come by name, and stay so where they are equal.
         services.sort_by(|a, b| match sort {
             Sort::Flows => b.flows.cmp(&a.flows),
-            Sort::New => most(a.new_flows_per_s, b.new_flows_per_s),
+            Sort::New => most(begun(a), begun(b)),
+            Sort::Bytes => most(a.bytes_per_s, b.bytes_per_s),
             Sort::Drops => most(a.drops_per_s, b.drops_per_s),
             Sort::Service => Ordering::Equal,
         });
@@ -155,27 +159,35 @@ impl Report {
 
 impl From<&Activity> for ServiceRow {
     fn from(activity: &Activity) -> Self {
-        let Activity {
-            key,
-            flows,
-            new_flows_per_s,
-            drops_per_s,
-        } = activity;
+        let Activity { key, flows, per_s } = activity;
+        let rate = |of: fn(&rates::PerSecond) -> f64| per_s.as_ref().map(of).map(rounded);
         Self {
             namespace: key.service.namespace.to_string(),
             name: key.service.name.to_string(),
             port_name: key.port.to_string(),
             protocol: key.protocol,
             flows: *flows,
-            new_flows_per_s: new_flows_per_s.map(rounded),
-            drops_per_s: drops_per_s.map(rounded),
+            new_flows_per_s: rate(|it| it.new_flows),
+            sockets_per_s: rate(|it| it.sockets),
+            packets_per_s: rate(|it| it.packets),
+            bytes_per_s: rate(|it| it.bytes),
+            drops_per_s: rate(|it| it.drops),
             shown: service_name::shown(key),
         }
     }
 }
 
 impl Row for ServiceRow {
-    const HEAD: &'static [&'static str] = &["SERVICE", "PROTOCOL", "FLOWS", "NEW/S", "DROPS/S"];
+    const HEAD: &'static [&'static str] = &[
+        "SERVICE",
+        "PROTOCOL",
+        "FLOWS",
+        "NEW/S",
+        "SOCKETS/S",
+        "PACKETS/S",
+        "BYTES/S",
+        "DROPS/S",
+    ];
 
     fn cells(&self) -> Vec<Cell> {
         vec![
@@ -183,9 +195,31 @@ impl Row for ServiceRow {
             self.protocol.to_string().into(),
             self.flows.to_string().into(),
             rate(self.new_flows_per_s).into(),
+            rate(self.sockets_per_s).into(),
+            rate(self.packets_per_s).into(),
+            self.bytes_per_s
+                .map_or_else(|| "-".to_owned(), bytes)
+                .into(),
             rate(self.drops_per_s).into(),
         ]
     }
+}
+
+/// Flows that were begun, whoever began them.
+fn begun(row: &ServiceRow) -> Option<f64> {
+    Some(row.new_flows_per_s? + row.sockets_per_s?)
+}
+
+/// A rate in a few characters.
+fn bytes(rate: f64) -> String {
+    let units = ["", "k", "M", "G", "T"];
+    let mut rate = rate;
+    let mut unit = 0;
+    while rate >= 1000.0 && unit + 1 < units.len() {
+        rate /= 1000.0;
+        unit += 1;
+    }
+    format!("{rate:.1}{}", units[unit])
 }
 
 fn most(a: Option<f64>, b: Option<f64>) -> Ordering {

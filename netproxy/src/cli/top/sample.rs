@@ -1,13 +1,12 @@
 //! The state of the datapath at one moment.
 
 use std::collections::BTreeMap;
-use std::hash::{Hash as _, Hasher as _};
 use std::time::{Instant, SystemTime};
 
-use netproxy::datapath::{FlowEntry, MapFill, View};
+use netproxy::datapath::{MapFill, View};
 use netproxy::plan::PortKey;
-use netproxy_common::Counter;
-use rustc_hash::{FxHashMap, FxHasher};
+use netproxy_common::{Counter, Traffic};
+use rustc_hash::FxHashMap;
 
 /// One look.
 #[derive(Debug)]
@@ -16,9 +15,11 @@ pub(super) struct Sample {
     pub(super) at: Instant,
     pub(super) time: SystemTime,
     pub(super) names: BTreeMap<u32, PortKey>,
-    /// Live flows, by what tells them apart, with their service's id.
-    pub(super) flows: FxHashMap<u64, u32>,
+    /// Live flows, by their service's id.
+    pub(super) flows: FxHashMap<u32, u64>,
     pub(super) assured: u64,
+    /// What has been carried, by the service's id.
+    pub(super) traffic: BTreeMap<u32, Traffic>,
     pub(super) drops: BTreeMap<(u32, Counter), u64>,
     pub(super) counters: BTreeMap<Counter, u64>,
     pub(super) fills: Vec<MapFill>,
@@ -27,41 +28,34 @@ pub(super) struct Sample {
 impl Sample {
     pub(super) fn take(view: &View) -> anyhow::Result<Self> {
         let (at, time) = (Instant::now(), SystemTime::now());
-        let mut flows = FxHashMap::default();
+        let names: BTreeMap<_, _> = view
+            .services()?
+            .into_iter()
+            .map(|(id, service)| (id, service.key))
+            .collect();
+        let mut flows: FxHashMap<u32, u64> = FxHashMap::default();
         let mut assured = 0;
         let fills = view.flows()?.look_through(|flow| {
-            // While it is promoted, a flow stands in both tiers.
-            if flows.insert(number(&flow), flow.service).is_none() {
-                assured += u64::from(flow.is_assured);
-            }
+            *flows.entry(flow.service).or_default() += 1;
+            assured += u64::from(flow.is_assured);
         })?;
+        let traffic = view.traffic(names.keys().copied())?;
         let counters = view.counters()?;
         let counters = Counter::ALL
             .iter()
             .map(|counter| Ok((*counter, counters.get(*counter)?)))
             .collect::<anyhow::Result<_>>()?;
         let drops = view.drops()?;
-        // Last: who came meanwhile is known by name.
-        let names = view.services()?.into_iter();
-        let names = names.map(|(id, service)| (id, service.key)).collect();
         Ok(Self {
             at,
             time,
             names,
             flows,
             assured,
+            traffic,
             drops,
             counters,
             fills,
         })
     }
-}
-
-/// A number that hardly two flows share.
-fn number(flow: &FlowEntry) -> u64 {
-    let mut hasher = FxHasher::default();
-    flow.protocol.number().hash(&mut hasher);
-    flow.client.hash(&mut hasher);
-    flow.frontend.hash(&mut hasher);
-    hasher.finish()
 }

@@ -35,6 +35,7 @@ impl From<u8> for Key {
             b's' => Self::Sort(Sort::Service),
             b'f' => Self::Sort(Sort::Flows),
             b'n' => Self::Sort(Sort::New),
+            b'b' => Self::Sort(Sort::Bytes),
             b'd' => Self::Sort(Sort::Drops),
             _ => Self::Other,
         }

@@ -7,7 +7,7 @@ use clap::Parser;
 use netproxy::datapath::MapFill;
 use netproxy::model::{Family, ObjectName, Protocol};
 use netproxy::plan::PortKey;
-use netproxy_common::Counter;
+use netproxy_common::{Counter, Traffic, Volume};
 use serde_json::json;
 
 use super::super::table::Row as _;
@@ -35,8 +35,15 @@ fn key(name: &str, family: Family) -> PortKey {
     }
 }
 
-/// What there is `at` so many seconds: flows (number and service), drops, new flows in all.
-fn sample(began: Instant, at: u64, flows: &[(u64, u32)], drops: &[(u32, u64)], new: u64) -> Sample {
+/// What there is `at` so many seconds: flows by service, drops, new flows in all, what was carried.
+fn sample(
+    began: Instant,
+    at: u64,
+    flows: &[(u32, u64)],
+    drops: &[(u32, u64)],
+    new: u64,
+    traffic: &[(u32, Traffic)],
+) -> Sample {
     let at = Duration::from_secs(at);
     Sample {
         at: began + at,
@@ -48,6 +55,7 @@ fn sample(began: Instant, at: u64, flows: &[(u64, u32)], drops: &[(u32, u64)], n
         ]),
         flows: flows.iter().copied().collect(),
         assured: 1,
+        traffic: traffic.iter().copied().collect(),
         drops: drops
             .iter()
             .map(|(service, count)| ((*service, Counter::NoEndpoint), *count))
@@ -61,21 +69,41 @@ fn sample(began: Instant, at: u64, flows: &[(u64, u32)], drops: &[(u32, u64)], n
     }
 }
 
+/// So many flows of two packets each, and sockets.
+fn carried(flows: u64, sockets: u64) -> Traffic {
+    let volume = |bytes| Volume {
+        packets: flows,
+        bytes: flows * bytes,
+    };
+    Traffic {
+        flows,
+        sockets,
+        to_endpoints: volume(100),
+        to_clients: volume(1500),
+    }
+}
+
 fn two_seconds() -> Rates {
     let began = Instant::now();
     let before = sample(
         began,
         10,
-        &[(1, CART_V4), (2, CART_V4)],
+        &[(CART_V4, 2)],
         &[(BASKET, 5)],
         100,
+        &[(CART_V4, carried(7, 1)), (CART_V6, carried(1, 0))],
     );
     let now = sample(
         began,
         12,
-        &[(2, CART_V4), (3, CART_V6), (4, CART_V4), (5, REMOVED)],
+        &[(CART_V4, 2), (CART_V6, 1), (REMOVED, 1)],
         &[(BASKET, 8), (CART_V6, 1)],
         103,
+        &[
+            (CART_V4, carried(8, 2)),
+            (CART_V6, carried(2, 4)),
+            (REMOVED, carried(9, 9)),
+        ],
     );
     Rates::between(&before, &now)
 }
@@ -95,8 +123,26 @@ fn rates_are_by_second_and_families_are_counted_together() {
     assert_eq!(
         lines(&two_seconds(), Sort::Flows),
         [
-            ["shop/cart:http", "TCP", "3", "1.0", "0.5"],
-            ["shop/basket:http", "TCP", "0", "0.0", "1.5"],
+            [
+                "shop/cart:http",
+                "TCP",
+                "3",
+                "1.0",
+                "2.5",
+                "2.0",
+                "1.6k",
+                "0.5"
+            ],
+            [
+                "shop/basket:http",
+                "TCP",
+                "0",
+                "0.0",
+                "0.0",
+                "0.0",
+                "0.0",
+                "1.5"
+            ],
         ]
     );
 }
@@ -107,19 +153,27 @@ fn services_are_sorted_as_asked_for() {
 
     assert_eq!(first(Sort::Flows), "shop/cart:http");
     assert_eq!(first(Sort::New), "shop/cart:http");
+    assert_eq!(first(Sort::Bytes), "shop/cart:http");
     assert_eq!(first(Sort::Drops), "shop/basket:http");
     assert_eq!(first(Sort::Service), "shop/basket:http");
 }
 
 #[test]
 fn before_the_second_look_no_rate_is_known() {
-    let first = sample(Instant::now(), 0, &[(1, CART_V4)], &[(BASKET, 5)], 100);
+    let first = sample(
+        Instant::now(),
+        0,
+        &[(CART_V4, 1)],
+        &[(BASKET, 5)],
+        100,
+        &[(CART_V4, carried(5, 5))],
+    );
 
     let rates = Rates::unknown(&first);
 
     assert_eq!(
         lines(&rates, Sort::Flows),
-        [["shop/cart:http", "TCP", "1", "-", "-"]]
+        [["shop/cart:http", "TCP", "1", "-", "-", "-", "-", "-"]]
     );
     let head = Report::new(&rates, Sort::Flows, |_| true).head();
     assert!(head[1].contains("- new flows"), "{head:?}");
@@ -129,14 +183,30 @@ fn before_the_second_look_no_rate_is_known() {
 #[test]
 fn a_count_that_began_anew_is_what_has_been_counted_since() {
     let began = Instant::now();
-    let before = sample(began, 0, &[], &[(BASKET, 50)], 0);
-    let now = sample(began, 1, &[], &[(BASKET, 2)], 0);
+    let before = sample(
+        began,
+        0,
+        &[],
+        &[(BASKET, 50)],
+        0,
+        &[(BASKET, carried(9, 9))],
+    );
+    let now = sample(began, 1, &[], &[(BASKET, 2)], 0, &[(BASKET, carried(1, 0))]);
 
     let rates = Rates::between(&before, &now);
 
     assert_eq!(
         lines(&rates, Sort::Drops),
-        [["shop/basket:http", "TCP", "0", "0.0", "2.0"]]
+        [[
+            "shop/basket:http",
+            "TCP",
+            "0",
+            "1.0",
+            "0.0",
+            "2.0",
+            "1.6k",
+            "2.0"
+        ]]
     );
 }
 
@@ -180,6 +250,9 @@ fn the_json_object_has_the_documented_fields() {
                 "protocol": "TCP",
                 "flows": 3,
                 "new_flows_per_s": 1.0,
+                "sockets_per_s": 2.5,
+                "packets_per_s": 2.0,
+                "bytes_per_s": 1600.0,
                 "drops_per_s": 0.5,
             }],
         })

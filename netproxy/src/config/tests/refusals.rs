@@ -203,7 +203,7 @@ fn netproxys_own_document_is_read_strictly() {
         (
             "device: [eth0]",
             "device: NetproxyConfiguration has no such field; it has source, server, devices, \
-             excludedDevices, attach, mapSizes, cgroup, masquerade, socketBalancing, \
+             excludedDevices, attach, xdp, mapSizes, cgroup, masquerade, socketBalancing, \
              terminateUdp, terminateTcp, socketOptOut, flowsMax, \
              metricsObjectsMax",
         ),

@@ -13,6 +13,7 @@ fn device(name: &str, kind: DeviceKind, is_attached: bool) -> DeviceState {
         name: name.to_owned(),
         kind,
         is_attached,
+        xdp: None,
     }
 }
 

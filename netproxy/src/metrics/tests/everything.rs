@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
-use netproxy_common::{Counter, DeviceKind, FlowKind, FlowState};
+use netproxy_common::{Counter, DeviceKind, FlowKind, FlowState, Traffic, Volume};
 
 use super::{slice_change, start, web};
 use crate::datapath::{Destination, DeviceState, FlowClass, MapFill, ProgramLoad};
@@ -41,6 +41,16 @@ pub(super) fn note(metrics: &mut Metrics, page: &MetricsPage) {
     metrics.services.flows(&services, &flows);
     let drops = [((1, Counter::NoRoute), 1)].into();
     metrics.services.drops(&services, drops);
+    let traffic = Traffic {
+        flows: 1,
+        sockets: 1,
+        to_endpoints: Volume {
+            packets: 1,
+            bytes: 40,
+        },
+        ..Traffic::default()
+    };
+    metrics.services.traffic(&services, [(1, traffic)].into());
     let destination = Destination {
         endpoint: ([10, 0, 0, 1], 80).into(),
         protocol: Protocol::Tcp,
@@ -52,6 +62,7 @@ pub(super) fn note(metrics: &mut Metrics, page: &MetricsPage) {
         name: "eth0".to_owned(),
         kind: DeviceKind::Outside,
         is_attached: true,
+        xdp: None,
     };
     metrics.attachments.devices(vec![device], "tcx");
     metrics.attachments.programs(&[ProgramLoad {

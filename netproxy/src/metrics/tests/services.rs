@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use netproxy_common::Counter as Reason;
+use netproxy_common::{Counter as Reason, Traffic, Volume};
 use rustc_hash::FxHashMap;
 
 use super::{shown, start};
@@ -98,6 +98,51 @@ fn drops_are_counted_on_through_whatever_the_kernel_forgets() {
     }
 
     assert_eq!([drops(&page, 1), drops(&page, 0)], ["7", "2"]);
+}
+
+/// So many flows, and as many packets of a hundred bytes to the endpoints.
+fn carried(counts: &[(u32, u64)]) -> BTreeMap<u32, Traffic> {
+    let traffic = |flows: u64| Traffic {
+        flows,
+        to_endpoints: Volume {
+            packets: flows,
+            bytes: 100 * flows,
+        },
+        ..Traffic::default()
+    };
+    let counts = counts.iter();
+    counts.map(|(id, flows)| (*id, traffic(*flows))).collect()
+}
+
+/// New flows, and bytes to the endpoints.
+fn traffic(page: &MetricsPage, id: u32) -> [String; 2] {
+    let labels = labels(id);
+    [
+        format!("netproxy_service_new_flows_total{{{labels},by=\"packet\"}}"),
+        format!("netproxy_service_bytes_total{{{labels},direction=\"to_endpoints\"}}"),
+    ]
+    .map(|series| shown(page, &series))
+}
+
+#[test]
+fn traffic_is_counted_on_through_ids_that_change_hands() {
+    let (mut metrics, page) = Metrics::new(start(), 1);
+    let all = services(2);
+
+    // The busiest has its own series; what has no room of its own stands under zero.
+    for counts in [
+        &[(0, 1), (1, 3), (2, 1)][..],
+        &[(0, 2), (1, 5), (2, 9)],
+        &[(1, 2)],
+    ] {
+        metrics.services.traffic(&all, carried(counts));
+    }
+
+    assert_eq!(traffic(&page, 1), ["7", "700"]);
+    assert_eq!(traffic(&page, 0), ["11", "1100"]);
+    metrics.services.forget_but(|_| false);
+    let text = page.text().unwrap();
+    assert!(!text.contains("service_name=\"1\""), "{text}");
 }
 
 #[test]

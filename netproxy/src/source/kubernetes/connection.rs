@@ -21,6 +21,7 @@ use tower::layer::layer_fn;
 use tower::{BoxError, ServiceBuilder};
 
 use super::KubernetesOptions;
+use super::compact::Compact;
 use super::measured::Measured;
 use crate::source::SourceError;
 
@@ -82,6 +83,7 @@ impl Connection {
             .layer(config.base_uri_layer())
             .option_layer(config.auth_layer()?)
             .layer(config.extra_headers_layer()?)
+            .layer(layer_fn(Compact))
             .map_response(counting(count))
             .map_err(BoxError::from)
             .layer(layer_fn(Measured))

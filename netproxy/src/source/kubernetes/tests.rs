@@ -64,6 +64,22 @@ async fn each_kind_is_asked_for_with_exactly_its_selectors() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_what_may_be_large_is_asked_for_in_protobuf() {
+    let mut following = Following::start();
+
+    for server in [&mut following.services, &mut following.slices] {
+        let accept = server.asked().await.accept;
+        assert_eq!(
+            accept,
+            "application/vnd.kubernetes.protobuf, application/json"
+        );
+    }
+    for server in [&mut following.node, &mut following.cidrs] {
+        assert_eq!(server.asked().await.accept, "");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn listed_is_told_once_after_every_kind() {
     let mut following = Following::start();
     let initial = stream(&[("ADDED", service("web", "7")).into(), bookmark("7")]);

@@ -43,6 +43,6 @@ pub(crate) fn show(stage: &Stage<'_>) -> String {
          \n  5.  bpftool map dump pinned {bpffs}/netproxy/v{schema}/FRONTENDS_V4\n      the maps themselves, with named fields\
          \n\nWhen you have seen enough: cargo xtask demo --down",
         outside = namespace("outside"),
-        schema = netproxy_common::SCHEMA_VERSION,
+        schema = netproxy_common::PINS_VERSION,
     )
 }

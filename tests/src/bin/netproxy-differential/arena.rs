@@ -8,13 +8,13 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use netproxy_lab::{
     ControlPlane, Lab,
+    control_plane::Api,
     probe::{Probe, Replies, Reply},
     wait_until,
 };
 
 use crate::{
     agents::Agents,
-    api::Api,
     case::Case,
     comparison::{self, Fates, Judgement},
     difference::Difference,
@@ -69,7 +69,7 @@ impl<'lab> Arena<'lab> {
             agents: Agents::start(netproxy, kube, control_plane)?,
             kube: Twin::new(kube)?,
             netproxy: Twin::new(netproxy)?,
-            api: Api::connect(kube, control_plane)?,
+            api: control_plane.connect()?,
             objects: Objects::new(),
             sentinel: Sentinel::default(),
             next_slot: 0,

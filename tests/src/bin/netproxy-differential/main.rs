@@ -3,7 +3,6 @@
 //! one of the [deliberate](difference) ones fails the case.
 
 mod agents;
-mod api;
 mod arena;
 mod case;
 mod change;

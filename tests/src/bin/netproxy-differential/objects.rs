@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use netproxy_lab::control_plane::Write;
 use serde_json::{Value, json};
 
 use crate::{
-    api::Write,
     case::Service,
     manifest::{self, Addresses, NAMESPACE},
     slot::Slot,

@@ -4,11 +4,13 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use anyhow::Result;
-use netproxy_lab::probe::{Means, Probe, Reply};
+use netproxy_lab::{
+    control_plane::Write,
+    probe::{Means, Probe, Reply},
+};
 use serde_json::{Value, json};
 
 use crate::{
-    api::Write,
     case::{Family, Server},
     generate::SERVERS_PORTS,
     manifest::{Addresses, NAMESPACE},

@@ -132,6 +132,9 @@ impl Client {
     }
 }
 
+/// What takes longer counts as this.
+const LONGEST_LATENCY_US: u64 = 600_000_000;
+
 struct Tally {
     report: LoadReport,
     /// In microseconds.
@@ -145,7 +148,7 @@ impl Tally {
         let begin = Instant::now();
         Ok(Self {
             report: LoadReport::default(),
-            latency: Histogram::new(3).context("the histogram")?,
+            latency: Histogram::new_with_max(LONGEST_LATENCY_US, 3).context("the histogram")?,
             begin,
             last_answer: begin,
         })

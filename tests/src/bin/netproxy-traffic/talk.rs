@@ -28,6 +28,9 @@ pub(crate) struct Talk {
     /// How long an answer may take.
     #[arg(long, default_value_t = 3000)]
     timeout_ms: u64,
+    /// When a question that is not answered is asked again, as resolvers do; never unless given.
+    #[arg(long)]
+    repeat_ms: Option<u64>,
 }
 
 /// A conversation under way.
@@ -86,7 +89,16 @@ impl Talk {
     async fn go_on(&self, conversation: &mut Conversation, report: &mut TalkReport) -> Result<()> {
         conversation.questions += 1;
         let longest = Duration::from_millis(self.timeout_ms);
-        let answer = timeout(longest, self.ask(conversation)).await;
+        let answer = timeout(longest, async {
+            loop {
+                let repeat = Duration::from_millis(self.repeat_ms.unwrap_or(u64::MAX));
+                match timeout(repeat, self.ask(conversation)).await {
+                    Ok(answer) => return answer,
+                    Err(_) => report.repeated += 1,
+                }
+            }
+        })
+        .await;
         match answer.unwrap_or_else(|_| Err(anyhow!("no answer within {longest:?}"))) {
             Ok(answer) => {
                 report.answered += 1;

@@ -9,9 +9,11 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tower::layer::layer_fn;
 use tower::{BoxError, ServiceBuilder};
 use tower_test::mock::{self, Handle, SendResponse};
 
+use super::super::compact::Compact;
 use super::super::connection::{ANSWER_TIMEOUT, Connection, counting};
 use super::super::follow;
 use super::super::kind::Kind;
@@ -111,6 +113,7 @@ impl ApiServer {
         let (service, requests) = mock::pair::<Request<Body>, Response<Body>>();
         let (count, answers) = watch::channel(0);
         let service = ServiceBuilder::new()
+            .layer(layer_fn(Compact))
             .map_response(counting(count))
             .map_err(BoxError::from)
             .timeout(ANSWER_TIMEOUT)

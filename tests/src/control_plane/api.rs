@@ -1,4 +1,4 @@
-//! Fast writes to the API server: one connection, several requests at once, objects put as they are.
+//! Fast writes to the API server: several requests at once, objects put as they are.
 
 use std::{fmt, path::Path};
 
@@ -9,27 +9,30 @@ use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use netproxy_lab::{ControlPlane, Lab, namespace::Namespace};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
+
+use super::ControlPlane;
+use crate::namespace::Namespace;
 
 /// Requests that are under way at once.
 const AT_ONCE: usize = 8;
 
 /// A request that writes.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Write {
+pub enum Write {
     /// POST to the collection at this path.
     Create(String, Value),
-    /// PUT.
+    /// PUT of the object at this path.
     Replace(String, Value),
-    /// PATCH of the status.
+    /// PATCH of the status of the object at this path.
     Status(String, Value),
+    /// DELETE of the object at this path.
     Delete(String),
 }
 
 /// The administrator's connection. Its sockets are in the underlay's namespace.
-pub(crate) struct Api {
+pub struct Api {
     namespace: Namespace,
     runtime: Runtime,
     client: Client,
@@ -42,27 +45,38 @@ impl fmt::Debug for Api {
 }
 
 impl Api {
-    pub(crate) fn connect(lab: &Lab, control_plane: &ControlPlane<'_>) -> Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let client = runtime.block_on(open(control_plane.admin_kubeconfig()))?;
-        Ok(Self {
-            namespace: lab.fabric().namespace().clone(),
-            runtime,
-            client,
+    /// Does chains of writes: those of a chain one after the other.
+    ///
+    /// # Errors
+    /// When the API server refuses one, with its object.
+    pub fn write(
+        &self,
+        chains: impl IntoIterator<Item = Vec<Write>, IntoIter: Send>,
+    ) -> Result<()> {
+        let chains = chains.into_iter();
+        self.namespace.inside(|| {
+            let all = stream::iter(chains.map(Ok)).try_for_each_concurrent(
+                AT_ONCE,
+                |chain: Vec<Write>| async move {
+                    stream::iter(chain.into_iter().map(anyhow::Ok))
+                        .try_for_each(|write| self.send(write))
+                        .await
+                },
+            );
+            self.runtime.block_on(all)
         })
     }
 
-    /// Does chains of writes: those of a chain one after the other.
-    pub(crate) fn write(&self, chains: Vec<Vec<Write>>) -> Result<()> {
-        let all = stream::iter(chains.into_iter().map(Ok)).try_for_each_concurrent(
-            AT_ONCE,
-            |chain| async move {
-                stream::iter(chain.into_iter().map(anyhow::Ok))
-                    .try_for_each(|write| self.send(write))
-                    .await
-            },
-        );
-        self.namespace.inside(|| self.runtime.block_on(all))
+    /// Runs work with the API server's client, on a thread of the underlay's namespace.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn with_client<T: Send>(
+        &self,
+        work: impl AsyncFnOnce(Client) -> Result<T> + Send,
+    ) -> Result<T> {
+        self.namespace
+            .inside(|| self.runtime.block_on(work(self.client.clone())))
     }
 
     async fn send(&self, write: Write) -> Result<()> {
@@ -86,6 +100,22 @@ impl Api {
         sent.map(drop).with_context(|| {
             let body = body.unwrap_or_default();
             format!("the API server refuses {method} {path} of {body}")
+        })
+    }
+}
+
+impl ControlPlane<'_> {
+    /// A connection of the administrator's.
+    ///
+    /// # Errors
+    /// When its configuration cannot be read.
+    pub fn connect(&self) -> Result<Api> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let client = runtime.block_on(open(self.admin_kubeconfig()))?;
+        Ok(Api {
+            namespace: self.lab.fabric().namespace().clone(),
+            runtime,
+            client,
         })
     }
 }

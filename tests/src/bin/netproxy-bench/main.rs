@@ -1,0 +1,229 @@
+//! The benchmark: netproxy and kube-proxy in the lab, on a real etcd and kube-apiserver, one after the other.
+//!
+//! A [`scenario`] says what is done in a cluster of some size, a [`system`] what is measured. Each cluster is
+//! created once, and the systems take turns in it, so that what else the machine does meets all of them.
+
+mod arena;
+mod asker;
+mod backends;
+mod cluster;
+mod http;
+mod machine;
+mod measurement;
+mod meter;
+mod report;
+mod running;
+mod scenario;
+mod system;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    path::PathBuf,
+    process::ExitCode,
+    time::Instant,
+};
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+
+use crate::{
+    arena::Arena,
+    cluster::ClusterSize,
+    machine::Machine,
+    measurement::{Sample, Tally, Unfinished},
+    report::{Report, round},
+    scenario::{Pace, Scenario},
+    system::System,
+};
+
+/// How many services may be asked for: as many have cluster IPs.
+const MOST_SERVICES: u32 = 60_000;
+
+/// Measure netproxy and kube-proxy, and write results.json and report.md.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Small clusters and one run: a proof that it works, not numbers
+    #[arg(long)]
+    quick: bool,
+    /// Measure this scenario only; may be given several times
+    #[arg(long, value_name = "SCENARIO")]
+    only: Vec<String>,
+    /// Measure these systems only
+    #[arg(long, value_name = "SYSTEM", value_delimiter = ',')]
+    systems: Vec<System>,
+    /// Measure clusters with so many services, instead of those that each scenario has for its own
+    #[arg(long, value_name = "NUMBER", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SERVICES)))]
+    services: Vec<u32>,
+    /// How often each system is measured [default: 5, with --quick 1]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    runs: Option<u16>,
+    /// Where the results go
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    out: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let began = Instant::now();
+    let pace = if arguments.quick {
+        Pace::Quick
+    } else {
+        Pace::Thorough
+    };
+    let runs = arguments.runs.unwrap_or(pace.choose(5, 1));
+    let mut report = Report {
+        machine: Machine::look(),
+        command: command(),
+        measurements: Vec::new(),
+        unfinished: Vec::new(),
+    };
+    for (size, scenarios) in plan(arguments, pace)? {
+        let systems: BTreeSet<_> = scenarios
+            .iter()
+            .flat_map(|it| arguments.systems_of(*it))
+            .collect();
+        let lab = arena::raise(&systems.into_iter().collect::<Vec<_>>())?;
+        let arena = Arena::open(&lab, size).inspect_err(|_| eprintln!("{}", lab.logs()))?;
+        for scenario in scenarios {
+            measure(
+                &arena,
+                scenario,
+                &arguments.systems_of(scenario),
+                pace,
+                runs,
+                &mut report,
+            );
+            // What there is outlives an interruption.
+            report.write(&arguments.out)?;
+        }
+    }
+    let (out, minutes) = (
+        arguments.out.display(),
+        began.elapsed().as_secs_f64() / 60.0,
+    );
+    println!("{out}/report.md and {out}/results.json were written after {minutes:.1} minutes.");
+    Ok(if report.unfinished.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+impl Arguments {
+    /// The systems that a scenario is measured with.
+    fn systems_of(&self, scenario: &dyn Scenario) -> Vec<System> {
+        let all = scenario.systems().iter().copied();
+        all.filter(|it| self.systems.is_empty() || self.systems.contains(it))
+            .collect()
+    }
+}
+
+type Plan = BTreeMap<ClusterSize, Vec<&'static dyn Scenario>>;
+
+/// The scenarios that are asked for, cluster by cluster.
+fn plan(arguments: &Arguments, pace: Pace) -> Result<Plan> {
+    let names: Vec<_> = scenario::ALL.iter().map(|it| it.name()).collect();
+    for name in &arguments.only {
+        ensure!(
+            names.contains(&name.as_str()),
+            "there is no scenario {name}; there are {}",
+            names.join(", ")
+        );
+    }
+    let mut plan = Plan::new();
+    for scenario in scenario::ALL {
+        let is_wanted =
+            arguments.only.is_empty() || arguments.only.iter().any(|it| it == scenario.name());
+        if !is_wanted || arguments.systems_of(scenario).is_empty() {
+            continue;
+        }
+        let sizes = if arguments.services.is_empty() {
+            scenario.sizes(pace)
+        } else {
+            let sizes = arguments.services.iter().map(|&services| ClusterSize {
+                services,
+                endpoints_each: scenario.endpoints_each(),
+            });
+            sizes.collect()
+        };
+        for size in sizes {
+            plan.entry(size).or_default().push(scenario);
+        }
+    }
+    ensure!(
+        !plan.is_empty(),
+        "no scenario is left to be measured with these systems"
+    );
+    Ok(plan)
+}
+
+/// Measures one scenario in one cluster: the systems in turn, and that so many times.
+fn measure(
+    arena: &Arena<'_>,
+    scenario: &'static dyn Scenario,
+    systems: &[System],
+    pace: Pace,
+    runs: u16,
+    report: &mut Report,
+) {
+    let services = arena.size.services;
+    let mut tally = Tally::new(scenario.name(), services);
+    let mut given_up = BTreeSet::new();
+    for run in 1..=runs {
+        for &system in systems {
+            if given_up.contains(&system) {
+                continue;
+            }
+            let outcome = scenario.run(arena, system, pace);
+            let outcome = arena.wipe(system).and(outcome);
+            let turn = format!(
+                "{} {system:<20} {services:>6} services, run {run} of {runs}",
+                scenario.name()
+            );
+            match outcome {
+                Ok(samples) => {
+                    println!("{turn}: {}", show(&samples));
+                    tally.add(system, &samples);
+                }
+                Err(error) => {
+                    println!("{turn}: not finished, and not tried again: {error:#}");
+                    given_up.insert(system);
+                    report.unfinished.push(Unfinished {
+                        scenario: scenario.name(),
+                        system,
+                        services,
+                        reason: format!("{error:#}"),
+                    });
+                }
+            }
+        }
+    }
+    report.measurements.extend(tally.measurements());
+}
+
+fn show(samples: &[Sample]) -> String {
+    let each = samples
+        .iter()
+        .map(|it| format!("{} {} {}", it.metric, round(it.value), it.unit));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// How this was asked for, as one would repeat it.
+fn command() -> String {
+    let words = env::args().skip(1);
+    let all = ["cargo", "xtask", "bench"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(words);
+    all.collect::<Vec<_>>().join(" ")
+}

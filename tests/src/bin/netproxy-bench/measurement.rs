@@ -1,0 +1,143 @@
+//! What came out: samples, and what they say together.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::system::System;
+
+/// One value of one run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    pub(crate) metric: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) value: f64,
+}
+
+impl Sample {
+    pub(crate) const fn new(metric: &'static str, unit: &'static str, value: f64) -> Self {
+        Self {
+            metric,
+            unit,
+            value,
+        }
+    }
+}
+
+/// All runs of one metric of one system in one scenario, as `results.json` has it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Measurement {
+    pub(crate) scenario: &'static str,
+    pub(crate) system: &'static str,
+    /// How many services there are.
+    pub(crate) services: u32,
+    pub(crate) metric: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+    /// The values, in the order of the runs.
+    pub(crate) runs: Vec<f64>,
+}
+
+/// A run that came to no end.
+#[derive(Clone, Debug)]
+pub(crate) struct Unfinished {
+    pub(crate) scenario: &'static str,
+    pub(crate) system: System,
+    pub(crate) services: u32,
+    pub(crate) reason: String,
+}
+
+/// Everything of one scenario in one cluster, in the order of the systems.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    scenario: &'static str,
+    services: u32,
+    values: BTreeMap<(usize, System), (Sample, Vec<f64>)>,
+    metrics: Vec<&'static str>,
+}
+
+impl Tally {
+    pub(crate) const fn new(scenario: &'static str, services: u32) -> Self {
+        Self {
+            scenario,
+            services,
+            values: BTreeMap::new(),
+            metrics: Vec::new(),
+        }
+    }
+
+    /// Adds what one run of a system has given.
+    pub(crate) fn add(&mut self, system: System, samples: &[Sample]) {
+        for &sample in samples {
+            let known = self.metrics.iter().position(|it| *it == sample.metric);
+            let position = known.unwrap_or_else(|| {
+                self.metrics.push(sample.metric);
+                self.metrics.len() - 1
+            });
+            let (_, runs) = self
+                .values
+                .entry((position, system))
+                .or_insert_with(|| (sample, Vec::new()));
+            runs.push(sample.value);
+        }
+    }
+
+    /// Metric by metric, in each system by system.
+    pub(crate) fn measurements(self) -> Vec<Measurement> {
+        let Self {
+            scenario,
+            services,
+            values,
+            ..
+        } = self;
+        let all = values.into_iter().map(|((_, system), (sample, runs))| {
+            let mut sorted = runs.clone();
+            sorted.sort_by(f64::total_cmp);
+            Measurement {
+                scenario,
+                system: system.name(),
+                services,
+                metric: sample.metric,
+                unit: sample.unit,
+                median: median(&sorted),
+                min: sorted[0],
+                max: sorted[sorted.len() - 1],
+                runs,
+            }
+        });
+        all.collect()
+    }
+}
+
+/// Of sorted values, of which there is one at least.
+pub(crate) fn median(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 {
+        sorted[middle]
+    } else {
+        f64::midpoint(sorted[middle - 1], sorted[middle])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_keep_their_order_and_the_median_is_between_them() {
+        let mut tally = Tally::new("program-one", 10);
+        for value in [3.0, 1.0, 2.0, 9.0] {
+            tally.add(System::NetproxyTc, &[Sample::new("p50", "ms", value)]);
+        }
+
+        let measurements = tally.measurements();
+
+        let [one] = &measurements[..] else {
+            panic!("{measurements:?}")
+        };
+        assert_eq!(one.runs, [3.0, 1.0, 2.0, 9.0]);
+        assert_eq!((one.median, one.min, one.max), (2.5, 1.0, 9.0));
+    }
+}

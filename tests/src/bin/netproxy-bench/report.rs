@@ -1,0 +1,165 @@
+//! What is left behind: `results.json` for programs, `report.md` for people.
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    machine::Machine,
+    measurement::{Measurement, Unfinished},
+    scenario,
+};
+
+/// Everything that was measured.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) machine: Machine,
+    /// How it was asked for.
+    pub(crate) command: String,
+    pub(crate) measurements: Vec<Measurement>,
+    pub(crate) unfinished: Vec<Unfinished>,
+}
+
+impl Report {
+    /// Writes both files.
+    pub(crate) fn write(&self, directory: &Path) -> Result<()> {
+        fs::create_dir_all(directory)
+            .with_context(|| format!("{} cannot be made", directory.display()))?;
+        let json = serde_json::to_string_pretty(&self.measurements)?;
+        for (name, text) in [("results.json", json), ("report.md", self.markdown()?)] {
+            let path = directory.join(name);
+            fs::write(&path, text)
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn markdown(&self) -> Result<String> {
+        let Machine {
+            kernel,
+            cpu,
+            memory,
+            commit,
+        } = &self.machine;
+        let mut text = format!(
+            "# Benchmark\n\n{}\n\n\
+             - kernel: {kernel}\n- CPU: {cpu}\n- memory: {memory}\n- commit: {commit}\n- date: {}\n\n\
+             Systems took turns. Medians; in brackets the least and the most of all runs.\n",
+            format_args!("`{}`", self.command),
+            jiff::Zoned::now().strftime("%Y-%m-%d"),
+        );
+        for scenario in scenario::ALL {
+            let of_it = |it: &&Measurement| it.scenario == scenario.name();
+            let found: Vec<_> = self.measurements.iter().filter(of_it).collect();
+            let missing: Vec<_> = self
+                .unfinished
+                .iter()
+                .filter(|it| it.scenario == scenario.name())
+                .collect();
+            if found.is_empty() && missing.is_empty() {
+                continue;
+            }
+            write!(text, "\n## {}\n\n{}.\n", scenario.name(), scenario.about())?;
+            let mut sizes: Vec<_> = found.iter().map(|it| it.services).collect();
+            sizes.sort_unstable();
+            sizes.dedup();
+            for services in sizes {
+                let rows: Vec<_> = found
+                    .iter()
+                    .filter(|it| it.services == services)
+                    .copied()
+                    .collect();
+                write!(text, "\n{services} services:\n\n{}", table(&rows)?)?;
+            }
+            for it in missing {
+                writeln!(
+                    text,
+                    "\n{} with {} services did not finish: {}",
+                    it.system, it.services, it.reason
+                )?;
+            }
+        }
+        Ok(text)
+    }
+}
+
+/// A row for each metric, a column for each system.
+fn table(measurements: &[&Measurement]) -> Result<String> {
+    let (mut systems, mut metrics) = (Vec::new(), Vec::new());
+    for it in measurements {
+        if !systems.contains(&it.system) {
+            systems.push(it.system);
+        }
+        if !metrics.contains(&(it.metric, it.unit)) {
+            metrics.push((it.metric, it.unit));
+        }
+    }
+    let mut text = format!(
+        "| | {} |\n|---|{}\n",
+        systems.join(" | "),
+        "---:|".repeat(systems.len())
+    );
+    for (metric, unit) in metrics {
+        write!(text, "| {metric} ({unit}) |")?;
+        for system in &systems {
+            let found = measurements
+                .iter()
+                .find(|it| (it.metric, it.system) == (metric, system));
+            match found {
+                Some(it) if it.runs.len() > 1 => {
+                    let (median, min, max) = (round(it.median), round(it.min), round(it.max));
+                    write!(text, " {median} ({min}–{max}) |")?;
+                }
+                Some(it) => write!(text, " {} |", round(it.median))?,
+                None => text += " – |",
+            }
+        }
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// Three digits that say something.
+pub(crate) fn round(value: f64) -> String {
+    match value.abs() {
+        it if it >= 100.0 => format!("{value:.0}"),
+        it if it >= 10.0 => format!("{value:.1}"),
+        it if it >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measurement(system: &'static str, runs: &[f64]) -> Measurement {
+        Measurement {
+            scenario: "agent-memory",
+            system,
+            services: 1_000,
+            metric: "resident",
+            unit: "MB",
+            median: runs[0],
+            min: runs[0],
+            max: runs[runs.len() - 1],
+            runs: runs.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_table_has_a_column_for_each_system_and_shows_the_spread() {
+        let (first, second) = (
+            measurement("netproxy-tc", &[12.34, 15.0]),
+            measurement("direct", &[0.5]),
+        );
+
+        let table = table(&[&first, &second]).unwrap();
+
+        assert_eq!(
+            table,
+            "| | netproxy-tc | direct |\n|---|---:|---:|\n\
+             | resident (MB) | 12.3 (12.3–15.0) | 0.500 |\n"
+        );
+    }
+}

@@ -1,0 +1,65 @@
+//! Scenarios: what is done, with which systems, in clusters of which sizes. Each is a file; a new one is
+//! added to [`ALL`].
+
+mod agent_memory;
+mod agent_scale;
+mod agent_start;
+mod program_full;
+mod program_one;
+mod sample_service;
+
+use anyhow::Result;
+
+use crate::{arena::Arena, cluster::ClusterSize, measurement::Sample, system::System};
+
+/// Something that is measured.
+pub(crate) trait Scenario: Sync {
+    /// Its name in results.
+    fn name(&self) -> &'static str;
+
+    /// What it measures, in one line of the report.
+    fn about(&self) -> &'static str;
+
+    /// Which systems it is about, in the order in which they take turns.
+    fn systems(&self) -> &'static [System];
+
+    /// In which clusters, unless sizes are asked for.
+    fn sizes(&self, pace: Pace) -> Vec<ClusterSize>;
+
+    /// How many endpoints a service has where only the number of services is asked for.
+    fn endpoints_each(&self) -> u32 {
+        10
+    }
+
+    /// Measures a system once. Nothing of it runs before, nor is left in the kernel; the same must be so
+    /// afterwards, also where it fails.
+    fn run(&self, arena: &Arena<'_>, system: System, pace: Pace) -> Result<Vec<Sample>>;
+}
+
+/// All scenarios, in the order in which they are reported.
+pub(crate) const ALL: [&dyn Scenario; 5] = [
+    &program_full::ProgramFull,
+    &program_one::ProgramOne,
+    &agent_start::AgentStart,
+    &agent_memory::AgentMemory,
+    &agent_scale::AgentScale,
+];
+
+/// How thoroughly it is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// For numbers.
+    Thorough,
+    /// As a proof that it works: small clusters, short times.
+    Quick,
+}
+
+impl Pace {
+    /// The one or the other.
+    pub(crate) fn choose<T>(self, thorough: T, quick: T) -> T {
+        match self {
+            Self::Thorough => thorough,
+            Self::Quick => quick,
+        }
+    }
+}
