@@ -222,6 +222,10 @@ fn a_start_goes_on_where_another_died_while_it_took_over() {
     assert_eq!(ports, BTreeSet::from([40_000, 40_001, 40_002]));
     assert_eq!(entries(&world, "FLOWS_V4"), 5000);
     assert_eq!(directory(&world, ""), ["v1"]);
+    // What was paused, as hooks had programs of either build, goes on.
+    let _ = world
+        .ingress("pod1", &first(40_003))
+        .counts(Counter::NewFlow);
 }
 
 #[test]

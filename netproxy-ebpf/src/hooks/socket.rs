@@ -418,14 +418,16 @@ pub(super) fn still_serves<N: Naming>(
     service::still_serves::<N::Family>(&key, address::<N>(&key.destination), chosen)
 }
 
-/// Adds a pair; false: there is no room, or another frontend has the same endpoint, and an answer
-/// would not tell which was asked.
+/// Adds a pair, in the first free place: a build that remembers fewer pairs keeps the first ones. False: there is no
+/// room, or another frontend has the same endpoint, and an answer would not tell which was asked.
 #[inline(never)]
 fn place(talk: &mut Talk, pair: &Pair) -> bool {
     let mut free = None;
     for known in &mut talk.pairs {
         if is_none(known) {
-            free = Some(known);
+            if free.is_none() {
+                free = Some(known);
+            }
         } else if known.endpoint == pair.endpoint && known.endpoint_port == pair.endpoint_port {
             return false;
         }

@@ -148,7 +148,7 @@ impl Devices {
             programs.get(direction.program(true))?;
         }
         let sockets = sockets::prepare(&mut programs, &succession, sockets)?;
-        let in_force = if succession.is_needed() {
+        let in_force = if succession.replaces_programs() {
             Some(InForce::find(pins, &map)?)
         } else {
             None

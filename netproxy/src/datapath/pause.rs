@@ -1,4 +1,5 @@
-//! `PAUSE`: until when programs open no flow, as the flow table is copied for others.
+//! `PAUSE`: until when programs open no flow, as the flow table is copied for others, and while some hooks have programs
+//! that keep theirs in other maps.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,22 +26,22 @@ pub(super) struct Pause {
 }
 
 impl Pause {
-    /// Begins it for the programs whose map is pinned there; none of them opens a flow any more when this returns.
-    /// None: they are of a release that does not know of it.
-    pub(super) fn begin(pin: &Path, longest: Duration) -> Result<Option<Self>, DatapathError> {
+    /// That of the programs whose map is pinned there. None: they are of a release that does not know of it.
+    pub(super) fn open(pin: &Path) -> Result<Option<Self>, DatapathError> {
         if !pin.exists() {
             return Ok(None);
         }
         let map = MapData::from_pin(pin)
             .map_err(|error| DatapathError::map(NAME, "opened")(std::io::Error::other(error)))?;
+        Ok(Some(Self { map, until_ns: 0 }))
+    }
+
+    /// Begins it, or makes it longer; none of the programs opens a flow any more when this returns.
+    pub(super) fn begin(&mut self, longest: Duration) -> Result<(), DatapathError> {
         let nanoseconds = u64::try_from(longest.as_nanos()).unwrap_or(0);
-        let pause = Self {
-            map,
-            until_ns: now_ns() + nanoseconds,
-        };
-        pause.write(pause.until_ns)?;
-        wait_for_grace_period().map_err(DatapathError::map(NAME, "waited for (membarrier)"))?;
-        Ok(Some(pause))
+        self.until_ns = now_ns() + nanoseconds;
+        self.write(self.until_ns)?;
+        wait_for_grace_period().map_err(DatapathError::map(NAME, "waited for (membarrier)"))
     }
 
     /// Whether at least half of it is left.

@@ -6,8 +6,11 @@
 //! `next`: from here on the new maps are the truth, whoever goes on. The programs are replaced, and the new pins put in
 //! the place of the old ones, the record of their layouts last.
 //!
+//! Until all programs are replaced, the new ones open no flow either: its answers might come to a hook that has an old
+//! one yet, which would know nothing of it.
+//!
 //! A process that dies before the renaming has changed nothing. Of one that dies later, the next one carries what
-//! programs have put into old maps since, and puts the pins in their place.
+//! programs have put into old maps since, puts the pins in their place, and replaces the programs that are left.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,6 +21,7 @@ use rustc_hash::FxHashSet;
 use tracing::{info, warn};
 
 use super::contents::ForeignMap;
+use super::grace::wait_for_grace_period;
 use super::layout::{Layout, Layouts};
 use super::pause::Pause;
 use super::transfer::{Transfer, is_possible, of_both_looks};
@@ -79,6 +83,8 @@ pub(super) struct Succession {
     /// Those of which there are to be new ones; empty: all are adopted.
     changed: Vec<&'static str>,
     transfers: Vec<Transfer>,
+    /// Whether a process has died that left programs of two builds in force.
+    is_left_mixed: bool,
 }
 
 impl Succession {
@@ -89,7 +95,7 @@ impl Succession {
         sizes: &Sizes,
     ) -> Result<Self, DatapathError> {
         remove(&pins.preparing())?;
-        settle(pins)?;
+        let is_left_mixed = settle(pins)?;
         let recorded = record::read(pins.directory())?;
         let mut old = BTreeMap::new();
         let mut new = BTreeMap::new();
@@ -133,6 +139,7 @@ impl Succession {
             new,
             changed,
             transfers: Vec::new(),
+            is_left_mixed,
         };
         succession.prepare(recorded.as_ref())?;
         Ok(succession)
@@ -160,6 +167,11 @@ impl Succession {
     /// Whether there are maps that cannot be adopted.
     pub(super) fn is_needed(&self) -> bool {
         !self.changed.is_empty()
+    }
+
+    /// Whether programs in force have other maps than those that are to be.
+    pub(super) fn replaces_programs(&self) -> bool {
+        self.is_needed() || self.is_left_mixed
     }
 
     /// Where a map is pinned, or to be pinned, until this is over.
@@ -228,15 +240,26 @@ impl Succession {
     ) -> Result<T, DatapathError> {
         if !self.is_needed() {
             let replaced = replace()?;
+            if self.is_left_mixed
+                && let Some(pause) = Pause::open(&self.pins.map(pause::NAME))?
+            {
+                pause.end()?;
+            }
             self.pins.forget_others()?;
             return Ok(replaced);
         }
         let began = Instant::now();
-        let carried = self.carry_rest()?;
+        let mut carried = self.carry_rest()?;
         let (preparing, next) = (self.pins.preparing(), self.pins.next());
+        let pauses = self.pause_all()?;
         fs::rename(&preparing, &next)
             .map_err(DatapathError::file(&preparing, "cannot be renamed"))?;
         let replaced = replace();
+        // Where that took longer than the pause, or an old program was still running.
+        carried += self.carry_late()?;
+        for pause in pauses {
+            pause.end()?;
+        }
         info!(
             maps = self.changed.len(),
             entries = carried,
@@ -248,17 +271,34 @@ impl Succession {
         replaced
     }
 
-    /// Carries what has changed since [`Self::carry`], while no flow is opened; yields how many entries.
-    fn carry_rest(&mut self) -> Result<usize, DatapathError> {
+    /// Whether flows, or what sockets remember of theirs, go on in other maps.
+    fn moves_flows(&self) -> bool {
         let flows = FLOWS.iter().flat_map(|it| [it.assured, it.pending]);
         let mut lasting = flows.chain(["SOCKETS", "TALKS"]);
-        let is_pause_needed = lasting.any(|name| self.changed.contains(&name));
+        lasting.any(|name| self.changed.contains(&name))
+    }
+
+    /// Lets neither old nor new programs open flows while hooks have the one or the other.
+    fn pause_all(&self) -> Result<Vec<Pause>, DatapathError> {
+        if !self.moves_flows() {
+            return Ok(Vec::new());
+        }
+        let maps = [self.pins.map(pause::NAME), self.pin(pause::NAME)];
+        begin_pauses(&maps, pause::LONGEST)
+    }
+
+    /// Carries what has changed since [`Self::carry`], while no flow is opened; yields how many entries.
+    fn carry_rest(&mut self) -> Result<usize, DatapathError> {
+        let is_pause_needed = self.moves_flows();
         for attempt in 1..=ATTEMPTS {
-            let pause = if is_pause_needed {
-                Pause::begin(&self.pins.map(pause::NAME), pause::LONGEST)?
+            let mut pause = if is_pause_needed {
+                Pause::open(&self.pins.map(pause::NAME))?
             } else {
                 None
             };
+            if let Some(pause) = &mut pause {
+                pause.begin(pause::LONGEST)?;
+            }
             let carried = self.carry_changes();
             let is_in_time = pause.as_ref().is_none_or(Pause::is_young);
             if is_in_time && let Ok(entries) = carried {
@@ -280,6 +320,21 @@ impl Succession {
                      was in force stays so",
             source: io::ErrorKind::TimedOut.into(),
         })
+    }
+
+    /// Carries the flows that old programs have opened since [`Self::carry_rest`]; yields how many.
+    fn carry_late(&self) -> Result<usize, DatapathError> {
+        wait_for_grace_period().map_err(DatapathError::map("FLOWS_V4", "waited for (membarrier)"))?;
+        let mut count = 0;
+        for Tiers { assured, pending } in FLOWS {
+            let is_tier = |it: &&Transfer| [assured, pending].contains(&it.name());
+            let tiers = || self.transfers.iter().filter(is_tier);
+            let known: FxHashSet<_> = tiers().flat_map(Transfer::carried_keys).collect();
+            for tier in tiers() {
+                count += tier.carry_late(&known)?;
+            }
+        }
+        Ok(count)
     }
 
     fn carry_changes(&mut self) -> Result<usize, DatapathError> {
@@ -341,11 +396,12 @@ impl Sizes {
     }
 }
 
-/// Goes on where a process died after the new maps had become the truth.
-fn settle(pins: &Pins) -> Result<(), DatapathError> {
+/// Goes on where a process died after the new maps had become the truth; yields whether one did. Then neither of the two
+/// builds' programs opens flows, until they are replaced.
+fn settle(pins: &Pins) -> Result<bool, DatapathError> {
     let next = pins.next();
     if !next.exists() {
-        return Ok(());
+        return Ok(false);
     }
     warn!(
         "an earlier process died while programs with other maps took over; going on where it stopped"
@@ -364,9 +420,7 @@ fn settle(pins: &Pins) -> Result<(), DatapathError> {
             let from = ForeignMap::open(&pins.map(name), old)?;
             Ok::<_, DatapathError>(from.map(|from| Transfer::new(name, from, into)))
         };
-        if next.join(pause::NAME).exists() {
-            Pause::begin(&pins.map(pause::NAME), LEFT_BEHIND)?;
-        }
+        begin_pauses(&[pins.map(pause::NAME), next.join(pause::NAME)], LEFT_BEHIND)?;
         let mut count = 0;
         for Tiers { assured, pending } in FLOWS {
             let tiers = [transfer(assured)?, transfer(pending)?];
@@ -388,7 +442,20 @@ fn settle(pins: &Pins) -> Result<(), DatapathError> {
             "what programs have written to old maps is carried on"
         );
     }
-    put_in_place(pins)
+    put_in_place(pins)?;
+    Ok(true)
+}
+
+/// Begins the pause of the programs with these maps.
+fn begin_pauses(pins: &[PathBuf], longest: Duration) -> Result<Vec<Pause>, DatapathError> {
+    let mut pauses = Vec::new();
+    for pin in pins {
+        if let Some(mut pause) = Pause::open(pin)? {
+            pause.begin(longest)?;
+            pauses.push(pause);
+        }
+    }
+    Ok(pauses)
 }
 
 /// Puts the new pins in the place of the old ones.

@@ -101,10 +101,32 @@ impl Transfer {
         Ok(entries.count() + gone_count)
     }
 
+    /// The keys of the old map, of what was carried last.
+    pub(super) fn carried_keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.carried.iter().map(|(key, _)| key)
+    }
+
+    /// Carries what has come to the old map and has none of the `known` keys of it, unless the new map has it as well;
+    /// yields how many entries.
+    pub(super) fn carry_late(&self, known: &FxHashSet<&[u8]>) -> Result<usize, DatapathError> {
+        let now = self.look()?;
+        let late = now.iter().filter(|(key, _)| !known.contains(key));
+        self.carry_missing(late, &FxHashSet::default())
+    }
+
     /// Carries what is in none of `known` under its new key; yields how many entries.
     pub(super) fn carry_unknown(&self, known: &FxHashSet<Vec<u8>>) -> Result<usize, DatapathError> {
+        self.carry_missing(self.look()?.iter(), known)
+    }
+
+    /// As [`Self::carry_unknown`], of these entries.
+    fn carry_missing<'a>(
+        &self,
+        entries: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        known: &FxHashSet<Vec<u8>>,
+    ) -> Result<usize, DatapathError> {
         let mut count = 0;
-        for (key, value) in self.look()?.iter() {
+        for (key, value) in entries {
             let mut entry = self.into.nothing();
             if !self.convert(key, value, &mut entry) {
                 continue;
