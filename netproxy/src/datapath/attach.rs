@@ -148,20 +148,16 @@ impl Devices {
             programs.get(direction.program(true))?;
         }
         let sockets = sockets::prepare(&mut programs, &succession, sockets)?;
-        let in_force = if succession.replaces_programs() {
-            Some(InForce::find(pins, &map)?)
-        } else {
-            None
-        };
-        if let Some(in_force) = &in_force {
-            in_force.load(&mut programs)?;
+        if succession.is_needed() {
+            let in_force = InForce::find(pins, &map, sockets.is_some())?;
+            in_force.prepare(&mut programs, &succession.hooks())?;
         }
-        let stale_sockets = succession.take_over(|| {
-            if let Some(in_force) = &in_force {
-                in_force.replace(&mut programs)?;
-            }
-            sockets::attach(&mut programs, pins, sockets)
-        })?;
+        let caught_up = succession.catch_up()?;
+        if let Some(sockets) = &sockets {
+            sockets.carry()?;
+        }
+        let stale_sockets =
+            caught_up.take_over(|| sockets::attach(&mut programs, pins, sockets))?;
         Ok(Self {
             programs,
             stale_sockets,

@@ -91,18 +91,7 @@ struct Query {
 impl Link {
     /// The one pinned there, if there is one.
     pub(super) fn open(pin: &Path) -> io::Result<Option<Self>> {
-        let path = CString::new(pin.as_os_str().as_bytes())?;
-        let mut ask = Path64 {
-            path: path.as_ptr() as u64,
-            ..Path64::zeroed()
-        };
-        // SAFETY: the path outlives the call.
-        match unsafe { bpf(BPF_OBJ_GET, &mut ask) } {
-            // SAFETY: the kernel has just handed the descriptor to us.
-            Ok(fd) => Ok(Some(Self(unsafe { OwnedFd::from_raw_fd(fd) }))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(open_pin(pin)?.map(Self))
     }
 
     /// What it links.
@@ -137,6 +126,22 @@ impl Link {
         };
         // SAFETY: no pointers.
         unsafe { bpf(BPF_LINK_DETACH, &mut detach) }.map(drop)
+    }
+}
+
+/// What is pinned there, if there is something.
+pub(super) fn open_pin(pin: &Path) -> io::Result<Option<OwnedFd>> {
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    let mut ask = Path64 {
+        path: path.as_ptr() as u64,
+        ..Path64::zeroed()
+    };
+    // SAFETY: the path outlives the call.
+    match unsafe { bpf(BPF_OBJ_GET, &mut ask) } {
+        // SAFETY: the kernel has just handed the descriptor to us.
+        Ok(fd) => Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

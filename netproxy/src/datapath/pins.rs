@@ -16,7 +16,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use super::layout::Layout;
 use super::link::Link;
 use super::load::compiled_layouts;
-use super::{DatapathError, record};
+use super::{DatapathError, in_force, record};
 
 /// The directory of the pins on one BPF file system.
 #[derive(Clone, Debug)]
@@ -237,7 +237,7 @@ impl Pins {
                     removed.maps += 1;
                     continue;
                 }
-                if pin.ends_with("programs") {
+                if pin.ends_with("programs") || pin.ends_with(in_force::HOOKS) {
                     // They go with the directory.
                     continue;
                 }

@@ -101,6 +101,11 @@ impl SocketMemory {
         Ok(Self { ways })
     }
 
+    /// Whether sockets remember things in maps of another layout.
+    pub(super) fn is_old(&self) -> bool {
+        !self.ways.is_empty()
+    }
+
     /// Gives every socket that remembers nothing in a new map what it remembers in the old one; yields how many have
     /// something there.
     pub(super) fn carry(&self) -> Result<usize, DatapathError> {

@@ -44,8 +44,8 @@ pub struct SocketOptions {
     pub termination: Termination,
 }
 
-/// The programs, by the names of the kernel's hooks.
-const PROGRAMS: [&str; 8] = [
+/// The programs, by the names of the kernel's hooks, which are those of their pinned links as well.
+pub(super) const PROGRAMS: [&str; 8] = [
     "connect4",
     "connect6",
     "sendmsg4",
@@ -62,6 +62,13 @@ pub(super) struct Prepared<'a> {
     cgroup: Cgroup,
     stale_sockets: Option<StaleSockets>,
     memory: SocketMemory,
+}
+
+impl Prepared<'_> {
+    /// Gives sockets what they remember in maps of another layout; see `socket_memory.rs`.
+    pub(super) fn carry(&self) -> Result<(), DatapathError> {
+        self.memory.carry().map(drop)
+    }
 }
 
 /// Loads what `wanted` asks for. Nothing changes yet.
@@ -112,7 +119,6 @@ pub(super) fn attach(
         pins.sockets(),
         "cannot make the directory",
     ))?;
-    let carried = memory.carry()?;
     // Answers are recognised before anything is sent.
     for name in PROGRAMS.iter().rev() {
         let program = programs.socket(name)?;
@@ -123,7 +129,7 @@ pub(super) fn attach(
             reason,
         })?;
     }
-    if carried > 0 {
+    if memory.is_old() {
         // Old programs that run yet write to old maps; and of those sockets that were made since the first walk, the
         // memory is there.
         wait_for_grace_period()

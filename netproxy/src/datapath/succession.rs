@@ -9,8 +9,9 @@
 //! Until all programs are replaced, the new ones open no flow either: its answers might come to a hook that has an old
 //! one yet, which would know nothing of it.
 //!
-//! A process that dies before the renaming has changed nothing. Of one that dies later, the next one carries what
-//! programs have put into old maps since, puts the pins in their place, and replaces the programs that are left.
+//! A process that dies before the renaming has changed nothing. Of one that dies later, the next one first carries what
+//! programs have put into old maps since, replaces the programs that are left, by those that the dead one has pinned, and
+//! puts the pins in their place.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ use super::grace::wait_for_grace_period;
 use super::layout::{Layout, Layouts};
 use super::pause::Pause;
 use super::transfer::{Transfer, is_possible, of_both_looks};
-use super::{DatapathError, MapSize, Pins, pause, record};
+use super::{DatapathError, MapSize, Pins, in_force, pause, record};
 
 /// The two tiers of each family's flows: a flow moves from one to the other.
 const FLOWS: [Tiers; 2] = [
@@ -59,8 +60,6 @@ const WRITTEN: [&str; 7] = [
 const ATTEMPTS: usize = 3;
 /// How long new flows are opened between two attempts.
 const RESPITE: Duration = Duration::from_secs(2);
-/// How long programs that a dead process has left in force open no flow, until this one has replaced them.
-const LEFT_BEHIND: Duration = Duration::from_secs(10);
 
 /// Which sizes maps are to have.
 #[derive(Debug)]
@@ -83,8 +82,14 @@ pub(super) struct Succession {
     /// Those of which there are to be new ones; empty: all are adopted.
     changed: Vec<&'static str>,
     transfers: Vec<Transfer>,
-    /// Whether a process has died that left programs of two builds in force.
-    is_left_mixed: bool,
+}
+
+/// One of which the new maps hold what the old ones do.
+#[derive(Debug)]
+pub(super) struct CaughtUp {
+    succession: Succession,
+    began: Instant,
+    carried: usize,
 }
 
 impl Succession {
@@ -95,7 +100,7 @@ impl Succession {
         sizes: &Sizes,
     ) -> Result<Self, DatapathError> {
         remove(&pins.preparing())?;
-        let is_left_mixed = settle(pins)?;
+        settle(pins)?;
         let recorded = record::read(pins.directory())?;
         let mut old = BTreeMap::new();
         let mut new = BTreeMap::new();
@@ -139,7 +144,6 @@ impl Succession {
             new,
             changed,
             transfers: Vec::new(),
-            is_left_mixed,
         };
         succession.prepare(recorded.as_ref())?;
         Ok(succession)
@@ -169,9 +173,9 @@ impl Succession {
         !self.changed.is_empty()
     }
 
-    /// Whether programs in force have other maps than those that are to be.
-    pub(super) fn replaces_programs(&self) -> bool {
-        self.is_needed() || self.is_left_mixed
+    /// Where the programs are to be pinned that hooks are to have.
+    pub(super) fn hooks(&self) -> PathBuf {
+        self.pins.preparing().join(in_force::HOOKS)
     }
 
     /// Where a map is pinned, or to be pinned, until this is over.
@@ -230,45 +234,19 @@ impl Succession {
         Ok(())
     }
 
-    /// Lets `replace` put the new programs in the place of all old ones, with all that those have written.
-    ///
-    /// # Errors
-    /// The one of `replace`, after which the new maps are in force; any other, and nothing has changed.
-    pub(super) fn take_over<T>(
-        mut self,
-        replace: impl FnOnce() -> Result<T, DatapathError>,
-    ) -> Result<T, DatapathError> {
-        if !self.is_needed() {
-            let replaced = replace()?;
-            if self.is_left_mixed
-                && let Some(pause) = Pause::open(&self.pins.map(pause::NAME))?
-            {
-                pause.end()?;
-            }
-            self.pins.forget_others()?;
-            return Ok(replaced);
-        }
+    /// Carries what has changed since [`Self::carry`], after which no flow is opened for a moment.
+    pub(super) fn catch_up(mut self) -> Result<CaughtUp, DatapathError> {
         let began = Instant::now();
-        let mut carried = self.carry_rest()?;
-        let (preparing, next) = (self.pins.preparing(), self.pins.next());
-        let pauses = self.pause_all()?;
-        fs::rename(&preparing, &next)
-            .map_err(DatapathError::file(&preparing, "cannot be renamed"))?;
-        let replaced = replace();
-        // Where that took longer than the pause, or an old program was still running.
-        carried += self.carry_late()?;
-        for pause in pauses {
-            pause.end()?;
-        }
-        info!(
-            maps = self.changed.len(),
-            entries = carried,
-            within = ?began.elapsed(),
-            "programs with other maps have taken over"
-        );
-        put_in_place(&self.pins)?;
-        self.pins.forget_others()?;
-        replaced
+        let carried = if self.is_needed() {
+            self.carry_rest()?
+        } else {
+            0
+        };
+        Ok(CaughtUp {
+            succession: self,
+            began,
+            carried,
+        })
     }
 
     /// Whether flows, or what sockets remember of theirs, go on in other maps.
@@ -324,7 +302,8 @@ impl Succession {
 
     /// Carries the flows that old programs have opened since [`Self::carry_rest`]; yields how many.
     fn carry_late(&self) -> Result<usize, DatapathError> {
-        wait_for_grace_period().map_err(DatapathError::map("FLOWS_V4", "waited for (membarrier)"))?;
+        wait_for_grace_period()
+            .map_err(DatapathError::map("FLOWS_V4", "waited for (membarrier)"))?;
         let mut count = 0;
         for Tiers { assured, pending } in FLOWS {
             let is_tier = |it: &&Transfer| [assured, pending].contains(&it.name());
@@ -367,6 +346,45 @@ impl Succession {
     }
 }
 
+impl CaughtUp {
+    /// Puts the new programs in the place of all old ones, and attaches what else there is to be, by `attach`.
+    ///
+    /// # Errors
+    /// The one of `attach`, after which the new maps are in force; any other, and nothing has changed.
+    pub(super) fn take_over<T>(
+        self,
+        attach: impl FnOnce() -> Result<T, DatapathError>,
+    ) -> Result<T, DatapathError> {
+        let succession = &self.succession;
+        let pins = &succession.pins;
+        if !succession.is_needed() {
+            let attached = attach()?;
+            pins.forget_others()?;
+            return Ok(attached);
+        }
+        let pauses = succession.pause_all()?;
+        let (preparing, next) = (pins.preparing(), pins.next());
+        fs::rename(&preparing, &next)
+            .map_err(DatapathError::file(&preparing, "cannot be renamed"))?;
+        in_force::replace(pins, &next.join(in_force::HOOKS))?;
+        let attached = attach();
+        // Where that took longer than the pause, or an old program was still running.
+        let late = succession.carry_late()?;
+        for pause in pauses {
+            pause.end()?;
+        }
+        info!(
+            maps = succession.changed.len(),
+            entries = self.carried + late,
+            within = ?self.began.elapsed(),
+            "programs with other maps have taken over"
+        );
+        put_in_place(pins)?;
+        pins.forget_others()?;
+        attached
+    }
+}
+
 impl Drop for Succession {
     /// What was made in vain takes memory.
     fn drop(&mut self) {
@@ -396,16 +414,17 @@ impl Sizes {
     }
 }
 
-/// Goes on where a process died after the new maps had become the truth; yields whether one did. Then neither of the two
-/// builds' programs opens flows, until they are replaced.
-fn settle(pins: &Pins) -> Result<bool, DatapathError> {
+/// Goes on where a process died after the new maps had become the truth.
+fn settle(pins: &Pins) -> Result<(), DatapathError> {
     let next = pins.next();
     if !next.exists() {
-        return Ok(false);
+        return Ok(());
     }
     warn!(
         "an earlier process died while programs with other maps took over; going on where it stopped"
     );
+    let maps = [pins.map(pause::NAME), next.join(pause::NAME)];
+    let pauses = begin_pauses(&maps, pause::LONGEST)?;
     // Where the record is in place, so is all else.
     if let (Some(old), Some(new)) = (record::read(pins.directory())?, record::read(&next)?) {
         let transfer = |name| {
@@ -420,7 +439,6 @@ fn settle(pins: &Pins) -> Result<bool, DatapathError> {
             let from = ForeignMap::open(&pins.map(name), old)?;
             Ok::<_, DatapathError>(from.map(|from| Transfer::new(name, from, into)))
         };
-        begin_pauses(&[pins.map(pause::NAME), next.join(pause::NAME)], LEFT_BEHIND)?;
         let mut count = 0;
         for Tiers { assured, pending } in FLOWS {
             let tiers = [transfer(assured)?, transfer(pending)?];
@@ -442,8 +460,11 @@ fn settle(pins: &Pins) -> Result<bool, DatapathError> {
             "what programs have written to old maps is carried on"
         );
     }
-    put_in_place(pins)?;
-    Ok(true)
+    in_force::replace(pins, &next.join(in_force::HOOKS))?;
+    for pause in pauses {
+        pause.end()?;
+    }
+    put_in_place(pins)
 }
 
 /// Begins the pause of the programs with these maps.
@@ -468,13 +489,14 @@ fn put_in_place(pins: &Pins) -> Result<(), DatapathError> {
                 .collect::<io::Result<Vec<_>>>()
         })
         .map_err(DatapathError::file(&next, "cannot be listed"))?;
+    names.retain(|name| name != in_force::HOOKS);
     names.sort_by_key(|name| *name == record::NAME);
     for name in names {
         let pin = next.join(&name);
         fs::rename(&pin, pins.directory().join(&name))
             .map_err(DatapathError::file(&pin, "cannot be renamed"))?;
     }
-    fs::remove_dir(&next).map_err(DatapathError::file(next, "cannot be removed"))
+    fs::remove_dir_all(&next).map_err(DatapathError::file(next, "cannot be removed"))
 }
 
 fn remove(directory: &PathBuf) -> Result<(), DatapathError> {
