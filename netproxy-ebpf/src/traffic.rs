@@ -62,13 +62,8 @@ pub(crate) fn of_frame<A: Copy>(frame: Frame, flow: &Flow<A>, verdict: Verdict) 
     {
         // SAFETY: a live value of this CPU, where programs at tc and XDP hooks do not nest.
         let traffic = unsafe { &mut *traffic };
-        let volume = if flow.has(FlowFlags::REPLY) {
-            &mut traffic.to_clients
-        } else {
-            &mut traffic.to_endpoints
-        };
-        volume.packets += 1;
-        volume.bytes += (frame.length() - Frame::IP) as u64;
+        let bytes = (frame.length() - Frame::IP) as u64;
+        add(traffic, flow.has(FlowFlags::REPLY), 1, bytes);
     }
 }
 
@@ -84,14 +79,21 @@ extern "C" fn count_packet(skb: *mut __sk_buff, service: u32, what: u32) -> u32 
     if what & OPENS != 0 {
         traffic.flows += 1;
     }
-    let volume = if what & ANSWERS != 0 {
+    let packets = u64::from(if segments == 0 { 1 } else { segments });
+    let bytes = u64::from(length.wrapping_sub(what & 0xff));
+    add(traffic, what & ANSWERS != 0, packets, bytes);
+    0
+}
+
+#[inline(always)]
+fn add(traffic: &mut Traffic, are_answers: bool, packets: u64, bytes: u64) {
+    let volume = if are_answers {
         &mut traffic.to_clients
     } else {
         &mut traffic.to_endpoints
     };
-    volume.packets += u64::from(if segments == 0 { 1 } else { segments });
-    volume.bytes += u64::from(length.wrapping_sub(what & 0xff));
-    0
+    volume.packets += packets;
+    volume.bytes += bytes;
 }
 
 #[inline(always)]

@@ -48,6 +48,7 @@ mod ranges;
 mod record;
 mod service_ids;
 mod services;
+mod sizes;
 mod socket_clients;
 mod socket_memory;
 mod sockets;
@@ -162,7 +163,8 @@ pub struct Datapath {
 
 impl Datapath {
     /// Loads the programs, creates or adopts the pinned maps, and reads back what they hold.
-    /// Nothing that is in force changes, but that programs of another build, which have other maps, are replaced. Local clients are told as `local_clients` says.
+    /// Nothing that is in force changes, but that programs of another build, which have other maps, are
+    /// replaced. Local clients are told as `local_clients` says.
     pub fn open(
         options: &DatapathOptions,
         local_clients: LocalClients,
@@ -416,7 +418,7 @@ impl Datapath {
     }
 }
 
-/// Removes every trace: links, filters, maps, pins, of this and every other schema.
+/// Removes every trace: links, filters, maps, pins, of this and every other version.
 pub fn clean_up(pins: &Pins) -> Result<Removed, DatapathError> {
     let filters = attach::remove_filters()?;
     let removed = pins.remove()?;

@@ -7,7 +7,7 @@ use netproxy_lab::{Agent, wait_for, wait_until};
 
 use crate::{
     cluster::{Cluster, WEB_PORT, await_endpoints, web, with_agents, without_agents},
-    traffic::Steady,
+    traffic,
 };
 
 /// How long an agent may take to load its programs, before it looks for the API server.
@@ -93,7 +93,7 @@ fn an_agent_that_is_started_before_the_api_server_serves_once_it_is_there() -> R
 fn an_agent_that_is_killed_and_started_again_loses_no_request() -> Result<()> {
     with_agents("agent-killed", |cluster| {
         cluster.serve_web(&["web-1", "web-3"])?;
-        let traffic = Steady::start(cluster)?;
+        let traffic = traffic::start(cluster)?;
         let agent = cluster.agent()?;
         agent.kill9()?;
         // Nobody tells node `a`.
@@ -112,7 +112,7 @@ fn an_agent_that_is_killed_and_started_again_loses_no_request() -> Result<()> {
 fn an_agent_that_starts_again_without_an_api_server_keeps_what_is_served() -> Result<()> {
     with_agents("agent-alone", |cluster| {
         cluster.serve_web(&["web-1", "web-3"])?;
-        let traffic = Steady::start(cluster)?;
+        let traffic = traffic::start(cluster)?;
         let agent = cluster.agent()?;
         cluster.control_plane.stop_apiserver()?;
         agent.kill9()?;

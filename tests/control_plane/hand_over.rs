@@ -9,13 +9,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use netproxy_lab::{
-    Agent, AgentOptions, Cni, ControlPlane, Hold, Lab, Load, Node, Place, Process, Serve, Talk,
-    Traffic,
+    Agent, AgentOptions, Cni, ControlPlane, Lab, Load, Node, Place, Process, Serve, Traffic,
     control_plane::{ENDPOINT_SLICES, Mode, Replica},
-    report::{LoadReport, TalkReport},
-    traffic::Ongoing,
+    traffic::Steady,
     url, wait_until,
 };
 use serde_json::json;
@@ -60,33 +58,29 @@ fn go_there_and_back(name: &str, mode: Mode, at_sockets: bool) -> Result<()> {
         .run(|lab| {
             let mut ground = Ground::raise(lab, mode)?;
             take_ports(lab, 0)?;
-            let through_kube_proxy = Traffics::start(lab, Talks::lasting_or_all(at_sockets))?;
+            let through_kube_proxy = start(lab, Talks::lasting_or_all(at_sockets))?;
             sleep(WHILE);
 
             ground.start_agents(at_sockets)?;
             ground.stop_kube_proxies()?;
             ground.remove_rules()?;
             take_ports(lab, 1)?;
-            let through_netproxy = Traffics::start(lab, Talks::none_or_all(at_sockets))?;
+            let through_netproxy = start(lab, Talks::none_or_all(at_sockets))?;
             sleep(WHILE);
 
             ground.start_kube_proxies()?;
             let drains = ground.drain()?;
             take_ports(lab, 2)?;
-            let after = Traffics::start(lab, Talks::All)?;
+            let after = start(lab, Talks::All)?;
             sleep(WHILE);
-            through_netproxy
-                .finish()
-                .context("begun through netproxy")?;
+            through_netproxy.finish("begun through netproxy")?;
             for drain in drains {
                 drain.wait(LONGEST)?;
                 ensure!(drain.stdout().contains("removed"), "{}", drain.stdout());
             }
             sleep(WHILE);
-            after.finish().context("begun after the drain")?;
-            through_kube_proxy
-                .finish()
-                .context("begun through the first kube-proxy")
+            after.finish("begun after the drain")?;
+            through_kube_proxy.finish("begun through the first kube-proxy")
         })
 }
 
@@ -239,81 +233,45 @@ impl Talks {
 }
 
 /// Traffic of every kind from everywhere, none of which may fail.
-struct Traffics {
-    holds: Vec<Hold>,
-    loads: Vec<Ongoing<LoadReport>>,
-    talks: Vec<Talk>,
+fn start(lab: &Lab, of_host: Talks) -> Result<Steady> {
+    let mut steady = Steady::default();
+    let (shell, node) = (lab.pod("shell")?, lab.node("a")?);
+    for ip in CLUSTER_IPS {
+        let ip: IpAddr = ip.parse()?;
+        add(&mut steady, &shell, ip, HTTP_PORT, UDP_PORT, Talks::All)?;
+    }
+    let ip = CLUSTER_IPS[0].parse()?;
+    add(&mut steady, &node, ip, HTTP_PORT, UDP_PORT, of_host)?;
+    let outside = lab.client("outside")?;
+    for ip in node.internal_ips() {
+        add(&mut steady, &outside, ip, NODE_HTTP, NODE_UDP, Talks::All)?;
+    }
+    Ok(steady)
 }
 
-impl Traffics {
-    fn start(lab: &Lab, of_host: Talks) -> Result<Self> {
-        let mut traffics = Self {
-            holds: Vec::new(),
-            loads: Vec::new(),
-            talks: Vec::new(),
-        };
-        let (shell, node) = (lab.pod("shell")?, lab.node("a")?);
-        for ip in CLUSTER_IPS {
-            let ip: IpAddr = ip.parse()?;
-            traffics.add(&shell, ip, HTTP_PORT, UDP_PORT, Talks::All)?;
-        }
-        let ip = CLUSTER_IPS[0].parse()?;
-        traffics.add(&node, ip, HTTP_PORT, UDP_PORT, of_host)?;
-        let outside = lab.client("outside")?;
-        for ip in node.internal_ips() {
-            traffics.add(&outside, ip, NODE_HTTP, NODE_UDP, Talks::All)?;
-        }
-        Ok(traffics)
+/// A connection and conversations that last, and new ones all the time.
+fn add(
+    steady: &mut Steady,
+    from: &impl Place,
+    ip: IpAddr,
+    http: u16,
+    udp: u16,
+    talks: Talks,
+) -> Result<()> {
+    let (url, udp) = (url(ip, http), SocketAddr::new(ip, udp));
+    steady.hold(from.hold(&url)?);
+    let load = Load::new(&url)
+        .timeout(PATIENCE)
+        .interval(Duration::from_millis(20));
+    steady.load(from.load(&load)?);
+    if talks != Talks::None {
+        steady.talk(from.talk(udp, None, false)?);
+        steady.talk(from.talk(udp, None, true)?);
     }
-
-    /// A connection and conversations that last, and new ones all the time.
-    fn add(
-        &mut self,
-        from: &impl Place,
-        ip: IpAddr,
-        http: u16,
-        udp: u16,
-        talks: Talks,
-    ) -> Result<()> {
-        let (url, udp) = (url(ip, http), SocketAddr::new(ip, udp));
-        self.holds.push(from.hold(&url)?);
-        let load = Load::new(&url)
-            .timeout(PATIENCE)
-            .interval(Duration::from_millis(20));
-        self.loads.push(from.load(&load)?);
-        if talks != Talks::None {
-            self.talks.push(from.talk(udp, None, false)?);
-            self.talks.push(from.talk(udp, None, true)?);
-        }
-        if talks == Talks::All {
-            self.talks.push(from.talk(udp, Some(4), false)?);
-        }
-        Ok(())
+    if talks == Talks::All {
+        steady.talk(from.talk(udp, Some(4), false)?);
     }
-
-    fn finish(self) -> Result<()> {
-        let mut complaints = Vec::new();
-        for hold in self.holds {
-            let report = hold.stop()?;
-            if report.broken.is_some() || report.endpoints.len() != 1 {
-                complaints.push(format!("{report:?}"));
-            }
-        }
-        for load in self.loads {
-            let report = load.stop()?;
-            if report.failed > 0 || report.answered == 0 {
-                complaints.push(format!("{report:?}"));
-            }
-        }
-        for (number, talk) in self.talks.into_iter().enumerate() {
-            let report: TalkReport = talk.stop()?;
-            if report.failed > 0 || report.moved > 0 {
-                complaints.push(format!("talk {number}: {report:?}"));
-            }
-        }
-        ensure!(complaints.is_empty(), "{complaints:#?}");
-        Ok(())
-    }
+    Ok(())
 }
 
 fn service() -> String {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cluster::{Cluster, LONGEST, WEB_NODE_PORT, WEB_PORT, await_endpoints, with_agents},
-    traffic::Steady,
+    traffic,
 };
 
 /// How long an outage lasts in seconds, unless the environment says otherwise.
@@ -33,7 +33,7 @@ fn an_api_server_that_is_away_for_long_costs_no_request() -> Result<()> {
         cluster.serve_web(&["web-1", "web-3"])?;
         let urls = Cluster::cluster_urls(WEB_PORT)?;
         let outage = outage()?;
-        let traffic = Steady::start(cluster)?;
+        let traffic = traffic::start(cluster)?;
 
         let began = Instant::now();
         cluster.control_plane.stop_apiserver()?;
@@ -68,7 +68,7 @@ fn an_agent_that_is_away_for_long_while_endpoints_change_costs_no_request() -> R
         let urls = Cluster::cluster_urls(WEB_PORT)?;
         let (shell, agent) = (cluster.shell()?, cluster.agent()?);
         let outage = outage()?;
-        let traffic = Steady::start(cluster)?;
+        let traffic = traffic::start(cluster)?;
 
         let began = Instant::now();
         agent.stop()?;
@@ -107,7 +107,7 @@ fn a_node_that_is_drained_and_reboots_costs_no_request() -> Result<()> {
             .map(|address| netproxy_lab::url(address, WEB_NODE_PORT))
             .into();
         let agent = cluster.agents().get(1).context("node b has no agent")?;
-        let traffic = Steady::start(cluster)?;
+        let traffic = traffic::start(cluster)?;
 
         agent.kill9()?;
         node.lose_pins()?;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     cluster::{Cluster, WEB_NODE_PORT, WEB_PORT, await_endpoints, await_silence, web, with_agents},
-    traffic::Steady,
+    traffic,
 };
 
 /// How long an agent may take to notice that nothing comes through any more.
@@ -24,7 +24,7 @@ fn a_watch_that_is_cut_costs_no_request_and_catches_up() -> Result<()> {
         let (shell, outside) = (cluster.shell()?, cluster.lab.client("outside")?);
         let urls = Cluster::cluster_urls(WEB_PORT)?;
         let through = |name: &str| -> Result<_> { Ok(node_urls(&cluster.node(name)?)) };
-        let traffic = Steady::start(cluster)?;
+        let traffic = traffic::start(cluster)?;
 
         let cut_at = Instant::now();
         cluster.control_plane.cut(&cluster.node("a")?)?;
@@ -61,7 +61,7 @@ fn what_changed_and_vanished_while_the_api_server_restarted_is_known_afterwards(
         let shell = cluster.shell()?;
         let doomed = ["http://10.96.0.81/".to_owned()];
         await_endpoints(&shell, &doomed, &["web-1", "web-3"])?;
-        let traffic = Steady::start(cluster)?;
+        let traffic = traffic::start(cluster)?;
 
         // The node comes back to an API server that knows nothing of its watches.
         cluster.control_plane.cut(&cluster.node("a")?)?;

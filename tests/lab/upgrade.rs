@@ -9,8 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use aya::maps::MapInfo;
 use netproxy::datapath::Pins;
 use netproxy_lab::{
-    AgentOptions, Cni, Hold, Load, Node, Place, Talk, Traffic, binary, report::LoadReport,
-    traffic::Ongoing, wait_until,
+    AgentOptions, Cni, Load, Node, Place, Traffic, binary, traffic::Steady, wait_until,
 };
 
 use crate::{
@@ -59,7 +58,7 @@ fn no_request_fails_while_agents_with_filters_on_clsact_are_upgraded() -> Result
 
 /// Both nodes to the other build, back to this one, to another size of the flow table.
 fn go_there_and_back(shop: &Shop, what: &str) -> Result<()> {
-    let traffics = Traffics::start(shop)?;
+    let steady = start(shop)?;
     let own = shop.cluster.agent("a")?.options();
     let other = own.clone().binary(binary::find("netproxy-other-layout")?);
     let more = own.clone().argument("--flows-max").argument("200000");
@@ -85,7 +84,7 @@ fn go_there_and_back(shop: &Shop, what: &str) -> Result<()> {
         }
     }
     sleep(WHILE);
-    traffics.finish(what)?;
+    steady.finish(what)?;
     shop.is_open()
 }
 
@@ -93,54 +92,64 @@ fn go_there_and_back(shop: &Shop, what: &str) -> Result<()> {
 fn no_request_fails_while_agents_die_at_any_moment_of_an_upgrade() -> Result<()> {
     let lab = two_nodes("upgrade-killed", Cni::Bridge, Cni::PointToPoint);
     let shop = Shop::open_in(Cluster::up(lab)?)?;
-    shop.cluster.hold(|| {
-        let traffics = Traffics::start(&shop)?;
-        let agent = shop.cluster.agent("a")?;
-        let own = agent.options();
-        let other = own.clone().binary(binary::find("netproxy-other-layout")?);
-        let root = Pins::new(shop.node("a")?.bpffs());
-        let root = root.directory().parent().context("it is below another")?;
-        let [preparing, next] = ["preparing", "next"].map(|name| root.join(name));
-        let mut random = fastrand::Rng::with_seed(7);
-        let mut killed = BTreeMap::<_, u32>::new();
-        for round in 0..ROUNDS {
-            let options = if round % 2 == 0 { &other } else { &own };
-            agent.restart_as(options.clone())?;
-            wait_until(
-                "new maps are being made",
-                LONGEST,
-                || Ok(preparing.exists()),
-            )?;
-            // At any time of the copying, or at the moment in which the new maps have become the truth.
-            if round % 3 == 0 {
-                sleep(Duration::from_millis(random.u64(0..1500)));
-            } else {
-                let begin = Instant::now();
-                while preparing.exists() && begin.elapsed() < LONGEST {
-                    std::hint::spin_loop();
-                }
+    shop.cluster.hold(|| die_often(&shop, "packets, killed"))
+}
+
+#[test]
+fn no_request_of_a_socket_fails_while_agents_die_at_any_moment_of_an_upgrade() -> Result<()> {
+    let lab = two_nodes("killed-sockets", Cni::PointToPoint, Cni::Bridge);
+    let shop = Shop::open_in(Cluster::up_with(lab, AgentOptions::at_sockets)?)?;
+    shop.cluster.hold(|| die_often(&shop, "sockets, killed"))
+}
+
+/// Agents of either build by turns, each of which is killed on its way.
+fn die_often(shop: &Shop, what: &str) -> Result<()> {
+    let steady = start(shop)?;
+    let agent = shop.cluster.agent("a")?;
+    let own = agent.options();
+    let other = own.clone().binary(binary::find("netproxy-other-layout")?);
+    let root = Pins::new(shop.node("a")?.bpffs());
+    let root = root.directory().parent().context("it is below another")?;
+    let [preparing, next] = ["preparing", "next"].map(|name| root.join(name));
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut killed = BTreeMap::<_, u32>::new();
+    for round in 0..ROUNDS {
+        let options = if round % 2 == 0 { &other } else { &own };
+        agent.restart_as(options.clone())?;
+        wait_until(
+            "new maps are being made",
+            LONGEST,
+            || Ok(preparing.exists()),
+        )?;
+        // At any time of the copying, or at the moment in which the new maps have become the truth.
+        if round % 3 == 0 {
+            sleep(Duration::from_millis(random.u64(0..1500)));
+        } else {
+            let begin = Instant::now();
+            while preparing.exists() && begin.elapsed() < LONGEST {
+                std::hint::spin_loop();
             }
-            agent.kill9()?;
-            let moment = match (preparing.exists(), next.exists()) {
-                (true, _) => "while maps were copied",
-                (false, true) => "while programs were replaced",
-                (false, false) => "after that",
-            };
-            *killed.entry(moment).or_default() += 1;
         }
-        println!("killed: {killed:?}");
-        agent.restart_as(own)?;
-        wait_until("the last agent runs", LONGEST, || {
-            Ok(agent.log().contains("agent running"))
-        })?;
-        shop.cluster.await_served(&shop.both.service)?;
-        for left in [preparing, next] {
-            ensure!(!left.exists(), "{} is left", left.display());
-        }
-        sleep(WHILE);
-        traffics.finish("killed")?;
-        shop.is_open()
-    })
+        agent.kill9()?;
+        let moment = match (preparing.exists(), next.exists()) {
+            (true, _) => "while maps were copied",
+            (false, true) => "while programs were replaced",
+            (false, false) => "after that",
+        };
+        *killed.entry(moment).or_default() += 1;
+    }
+    println!("killed: {killed:?}");
+    agent.restart_as(own)?;
+    wait_until("the last agent runs", LONGEST, || {
+        Ok(agent.log().contains("agent running"))
+    })?;
+    shop.cluster.await_served(&shop.both.service)?;
+    for left in [preparing, next] {
+        ensure!(!left.exists(), "{} is left", left.display());
+    }
+    sleep(WHILE);
+    steady.finish(what)?;
+    shop.is_open()
 }
 
 /// What an agent logs whose maps are others.
@@ -166,82 +175,29 @@ fn flow_table(node: &Node) -> Result<MapInfo> {
 
 /// Connections that are kept, others that are made anew, and conversations of datagrams: by cluster IPs from a pod and
 /// from a node, by `NodePorts` from outside, in both families.
-struct Traffics {
-    loads: Vec<Ongoing<LoadReport>>,
-    holds: Vec<Hold>,
-    talks: Vec<Talk>,
-}
-
-impl Traffics {
-    fn start(shop: &Shop) -> Result<Self> {
-        let (shell, outside, node) = (shop.shell()?, shop.outside()?, shop.node("a")?);
-        let [both_v4, both_v6] = shop.both.at_cluster_ips();
-        let [far_v4, far_v6] = shop.far.at_node(&node);
-        let mut traffics = Self {
-            loads: Vec::new(),
-            holds: Vec::new(),
-            talks: Vec::new(),
-        };
-        for (from, door) in [
-            (&shell as &dyn Place, both_v4),
-            (&shell, both_v6),
-            (&outside, far_v4),
-            (&outside, far_v6),
-            (&node, both_v4),
-            (&node, both_v6),
-        ] {
-            let load = Load::new(&door.url())
-                .timeout(PATIENCE)
-                .interval(Duration::from_millis(10));
-            traffics.loads.push(from.load(&load)?);
-            traffics.loads.push(from.load(&load.keep_alive())?);
-            traffics.holds.push(from.hold(&door.url())?);
-            traffics.holds.push(from.hold_idle(&door.url())?);
-            for is_connected in [false, true] {
-                let talk = from.talk_patiently(door.udp, QUESTIONS, is_connected)?;
-                traffics.talks.push(talk);
-            }
+fn start(shop: &Shop) -> Result<Steady> {
+    let (shell, outside, node) = (shop.shell()?, shop.outside()?, shop.node("a")?);
+    let [both_v4, both_v6] = shop.both.at_cluster_ips();
+    let [far_v4, far_v6] = shop.far.at_node(&node);
+    let mut steady = Steady::default();
+    for (from, door) in [
+        (&shell as &dyn Place, both_v4),
+        (&shell, both_v6),
+        (&outside, far_v4),
+        (&outside, far_v6),
+        (&node, both_v4),
+        (&node, both_v6),
+    ] {
+        let load = Load::new(&door.url())
+            .timeout(PATIENCE)
+            .interval(Duration::from_millis(10));
+        steady.load(from.load(&load)?);
+        steady.load(from.load(&load.keep_alive())?);
+        steady.hold(from.hold(&door.url())?);
+        steady.hold(from.hold_idle(&door.url())?);
+        for is_connected in [false, true] {
+            steady.talk(from.talk_patiently(door.udp, QUESTIONS, is_connected)?);
         }
-        Ok(traffics)
     }
-
-    /// Ends everything, and holds that nothing has failed.
-    fn finish(self, what: &str) -> Result<()> {
-        let (mut answered, mut slowest_us, mut asked) = (0, 0, 0);
-        let (mut talked, mut conversations, mut repeated) = (0, 0, 0);
-        let mut problems = Vec::new();
-        for load in self.loads {
-            let report = load.stop()?;
-            answered += report.answered;
-            slowest_us = slowest_us.max(report.latency.max);
-            if report.failed > 0 {
-                problems.push(format!("{report:#?}"));
-            }
-        }
-        let holds = self.holds.len();
-        for hold in self.holds {
-            let report = hold.stop()?;
-            asked += report.requests;
-            if report.broken.is_some() || report.endpoints.len() != 1 {
-                problems.push(format!("{report:#?}"));
-            }
-        }
-        for talk in self.talks {
-            let report = talk.stop()?;
-            talked += report.answered;
-            conversations += report.conversations;
-            repeated += report.repeated;
-            if report.failed > 0 || report.moved > 0 {
-                problems.push(format!("{report:#?}"));
-            }
-        }
-        println!(
-            "{what}: {answered} requests, the slowest took {} ms; {holds} connections held with {asked} requests; \
-             {conversations} conversations by UDP with {talked} questions, {repeated} asked twice; {} with failures",
-            slowest_us / 1000,
-            problems.len()
-        );
-        ensure!(problems.is_empty(), "{}", problems.join("\n"));
-        Ok(())
-    }
+    Ok(steady)
 }

@@ -1,6 +1,7 @@
 //! Real requests from and to places, by `netproxy-traffic`, with typed results.
 
 mod request;
+mod steady;
 
 use std::{marker::PhantomData, net::SocketAddr, process::Command, time::Duration};
 
@@ -8,6 +9,7 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 
 pub use self::request::{Ask, Flood, Get, Load, Serve};
+pub use self::steady::Steady;
 use crate::{
     Answers, Place, Process, binary,
     place::run,

@@ -201,13 +201,14 @@ fn sum_of_quote<F: Icmp, const L2: usize>(
 ) -> Option<u64> {
     let key = &headers.key;
     // Of a fragment none is left to the device (ip_do_fragment in net/ipv4/ip_output.c).
-    if headers.has_ports && key.protocol != SCTP && !headers.piece.is_fragment() {
-        let at = headers.transport() + checksum_offset(key.protocol);
-        let checksum: [u8; 2] = packet.read(at)?;
-        if headers.leaves_checksum_to_device(packet) {
-            let before = sum_of_bytes(packet, L2, headers.transport())?;
-            return Some(before + complement(checksum));
-        }
+    if headers.has_ports
+        && key.protocol != SCTP
+        && !headers.piece.is_fragment()
+        && headers.leaves_checksum_to_device(packet)
+    {
+        let checksum: [u8; 2] = packet.read(headers.transport() + checksum_offset(key.protocol))?;
+        let before = sum_of_bytes(packet, L2, headers.transport())?;
+        return Some(before + complement(checksum));
     }
     sum_of_bytes(packet, L2, end)
 }

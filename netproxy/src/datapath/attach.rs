@@ -4,11 +4,12 @@
 //! step; no packet passes without a program.
 
 use std::collections::BTreeMap;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::{fs, io};
 
 use aya::maps::MapData;
-use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::links::FdLink;
 use aya::programs::tc::{
     NlOptions, SchedClassifierLink, SchedClassifierLinkId, TcAttachOptions, TcHandle,
     qdisc_add_clsact,
@@ -18,6 +19,7 @@ use netproxy_common::{Device, DeviceFlags, DeviceKind};
 use tracing::{debug, info};
 
 use super::in_force::InForce;
+use super::link::replace_pinned;
 use super::load::{Loaded, Programs, is_kernel};
 use super::program_pins::ProgramPins;
 use super::sockets::{self, SocketOptions};
@@ -327,17 +329,9 @@ fn hook_tcx(
     pin: &PathBuf,
 ) -> Result<(), String> {
     let text = |error: &dyn std::error::Error| with_causes(error);
-    if let Ok(pinned) = PinnedLink::from_pin(pin) {
-        let link = SchedClassifierLink::try_from(FdLink::from(pinned)).map_err(|e| text(&e))?;
-        match program.attach_to_link(link) {
-            Ok(id) => {
-                // The pin keeps it.
-                return program.take_link(id).map(drop).map_err(|e| text(&e));
-            }
-            // The device it belonged to is gone, and this one has its number.
-            Err(error) => debug!(device = attachment.name, %error, "a stale link is replaced"),
-        }
-        fs::remove_file(pin).map_err(|e| text(&e))?;
+    let fd = program.fd().map_err(|e| text(&e))?.as_fd();
+    if replace_pinned(pin, fd).map_err(|e| text(&e))? {
+        return Ok(());
     }
     let id = program
         .attach_with_options(

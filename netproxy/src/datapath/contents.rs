@@ -34,15 +34,8 @@ impl ForeignMap {
     /// Opens the map that is pinned there, and of which the record says `layout`; None: none is.
     pub(super) fn open(pin: &Path, layout: &Layout) -> Result<Option<Self>, DatapathError> {
         let failed = |error| DatapathError::file(pin, "cannot be opened")(error);
-        let map = match MapData::from_pin(pin) {
-            Ok(map) => map,
-            Err(MapError::SyscallError(error))
-                if error.io_error.kind() == io::ErrorKind::NotFound =>
-            {
-                return Ok(None);
-            }
-            Err(MapError::SyscallError(error)) => return Err(failed(error.io_error)),
-            Err(error) => return Err(failed(io::Error::other(error))),
+        let Some(map) = open_if_pinned(pin).map_err(failed)? else {
+            return Ok(None);
         };
         let info = map
             .info()
@@ -155,5 +148,17 @@ impl Contents {
     /// The rooms of keys and values, for who appends an entry to both.
     pub(super) fn rooms(&mut self) -> (&mut Vec<u8>, &mut Vec<u8>) {
         (&mut self.keys, &mut self.values)
+    }
+}
+
+/// The map that is pinned there, if one is.
+pub(super) fn open_if_pinned(pin: &Path) -> io::Result<Option<MapData>> {
+    match MapData::from_pin(pin) {
+        Ok(map) => Ok(Some(map)),
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(MapError::SyscallError(error)) => Err(error.io_error),
+        Err(error) => Err(io::Error::other(error)),
     }
 }

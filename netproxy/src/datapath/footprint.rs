@@ -273,8 +273,7 @@ where
 
 impl Named {
     fn open(pins: &Pins, name: &'static str) -> Result<Self, DatapathError> {
-        let map = MapData::from_pin(pins.map(name))
-            .map_err(|error| DatapathError::map(name, "opened")(std::io::Error::other(error)))?;
+        let map = pins.open(name)?;
         Ok(Self { name, map })
     }
 

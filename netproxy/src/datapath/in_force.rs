@@ -7,7 +7,8 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd as _;
+use std::path::Path;
 
 use aya::maps::MapData;
 use aya::pin::PinError;
@@ -146,12 +147,12 @@ pub(super) fn replace(pins: &Pins, directory: &Path) -> Result<(), DatapathError
     Ok(())
 }
 
-fn replace_linked(link: &PathBuf, program: &Path) -> io::Result<()> {
+fn replace_linked(link: &Path, program: &Path) -> io::Result<()> {
     let Some(link) = Link::open(link)? else {
         return Ok(());
     };
     match open_pin(program)? {
-        Some(program) => link.replace(std::os::fd::AsFd::as_fd(&program)),
+        Some(program) => link.replace(program.as_fd()),
         None => Err(io::ErrorKind::NotFound.into()),
     }
 }

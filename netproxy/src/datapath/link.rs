@@ -1,12 +1,13 @@
 //! A pinned link between a program and a cgroup or device, by the commands that aya has no words for.
 
 use std::ffi::CString;
-use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::{fs, io};
 
 use bytemuck::{Pod, Zeroable};
+use tracing::debug;
 
 use super::syscall::{bpf, number};
 
@@ -126,6 +127,22 @@ impl Link {
         };
         // SAFETY: no pointers.
         unsafe { bpf(BPF_LINK_DETACH, &mut detach) }.map(drop)
+    }
+}
+
+/// Puts a program in the place of the one of a pinned link, in one step; false: there is no link. One whose device is gone,
+/// and left its number to another, is removed.
+pub(super) fn replace_pinned(pin: &Path, program: BorrowedFd<'_>) -> io::Result<bool> {
+    let Some(link) = Link::open(pin)? else {
+        return Ok(false);
+    };
+    match link.replace(program) {
+        Ok(()) => Ok(true),
+        Err(error) => {
+            debug!(pin = %pin.display(), %error, "a stale link is replaced");
+            fs::remove_file(pin)?;
+            Ok(false)
+        }
     }
 }
 

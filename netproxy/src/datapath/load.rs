@@ -18,8 +18,9 @@ use tracing::debug;
 
 use super::btf::TypeInfo;
 use super::layout::{Layout, Layouts};
+use super::sizes::Sizes;
 use super::sockets::own_netns_cookie;
-use super::succession::{Sizes, Succession};
+use super::succession::Succession;
 use super::{
     DatapathError, DatapathOptions, Pins, ProgramLoad, flow_sizes, socket_memory, traffic,
 };
@@ -216,12 +217,7 @@ impl Loaded {
                 | Map::LruHashMap(data)
                 | Map::PerCpuArray(data),
             ) => Ok(data),
-            _ => Err(DatapathError::Load {
-                what: "map",
-                name: name.to_owned(),
-                reason: "it is used twice or has an unexpected type".to_owned(),
-                remedy: "",
-            }),
+            _ => Err(unusable(name)),
         }
     }
 
@@ -309,18 +305,22 @@ impl Programs {
     pub(super) fn take_map(&mut self, name: &'static str) -> Result<MapData, DatapathError> {
         match self.ebpf.take_map(name) {
             Some(Map::HashMap(data)) => Ok(data),
-            _ => Err(DatapathError::Load {
-                what: "map",
-                name: name.to_owned(),
-                reason: "it is used twice or has an unexpected type".to_owned(),
-                remedy: "",
-            }),
+            _ => Err(unusable(name)),
         }
     }
 
     /// What it took to load those that have been.
     pub(super) fn loads(&self) -> &[ProgramLoad] {
         &self.loads
+    }
+}
+
+fn unusable(map: &str) -> DatapathError {
+    DatapathError::Load {
+        what: "map",
+        name: map.to_owned(),
+        reason: "it is used twice or has an unexpected type".to_owned(),
+        remedy: "",
     }
 }
 

@@ -8,6 +8,7 @@ use aya::maps::MapData;
 use nix::sys::time::TimeValLike as _;
 use nix::time::{ClockId, clock_gettime};
 
+use super::contents::open_if_pinned;
 use super::grace::wait_for_grace_period;
 use super::{DatapathError, batch};
 
@@ -28,12 +29,8 @@ pub(super) struct Pause {
 impl Pause {
     /// That of the programs whose map is pinned there. None: they are of a release that does not know of it.
     pub(super) fn open(pin: &Path) -> Result<Option<Self>, DatapathError> {
-        if !pin.exists() {
-            return Ok(None);
-        }
-        let map = MapData::from_pin(pin)
-            .map_err(|error| DatapathError::map(NAME, "opened")(std::io::Error::other(error)))?;
-        Ok(Some(Self { map, until_ns: 0 }))
+        let map = open_if_pinned(pin).map_err(DatapathError::map(NAME, "opened"))?;
+        Ok(map.map(|map| Self { map, until_ns: 0 }))
     }
 
     /// Begins it, or makes it longer; none of the programs opens a flow any more when this returns.

@@ -6,9 +6,10 @@ use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::path::Path;
 use std::{fs, io};
 
-use aya::maps::{MapData, MapError, MapType};
+use aya::maps::{MapData, MapType};
 use bytemuck::{Pod, Zeroable};
 
+use super::contents::open_if_pinned;
 use super::layout::Layouts;
 use super::syscall::bpf;
 use super::{DatapathError, batch};
@@ -54,12 +55,9 @@ pub(super) fn write(directory: &Path, layouts: &Layouts) -> Result<(), DatapathE
 /// The record that is pinned in this directory; None: none is.
 pub(super) fn read(directory: &Path) -> Result<Option<Layouts>, DatapathError> {
     let pin = directory.join(NAME);
-    let map = match MapData::from_pin(&pin) {
-        Ok(map) => map,
-        Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => {
-            return Ok(None);
-        }
-        Err(error) => return Err(DatapathError::map(NAME, "opened")(io::Error::other(error))),
+    let map = open_if_pinned(&pin).map_err(DatapathError::map(NAME, "opened"))?;
+    let Some(map) = map else {
+        return Ok(None);
     };
     let text = text(&map).map_err(DatapathError::map(NAME, "read"))?;
     serde_json::from_slice(&text)

@@ -25,8 +25,9 @@ use super::contents::ForeignMap;
 use super::grace::wait_for_grace_period;
 use super::layout::{Layout, Layouts};
 use super::pause::Pause;
+use super::sizes::Sizes;
 use super::transfer::{Transfer, is_possible, of_both_looks};
-use super::{DatapathError, MapSize, Pins, in_force, pause, record};
+use super::{DatapathError, Pins, in_force, pause, record};
 
 /// The two tiers of each family's flows: a flow moves from one to the other.
 const FLOWS: [Tiers; 2] = [
@@ -60,16 +61,6 @@ const WRITTEN: [&str; 7] = [
 const ATTEMPTS: usize = 3;
 /// How long new flows are opened between two attempts.
 const RESPITE: Duration = Duration::from_secs(2);
-
-/// Which sizes maps are to have.
-#[derive(Debug)]
-pub(super) struct Sizes {
-    /// By the machine. A map that has less than twice as much, or more than half, keeps its size: memory that is
-    /// plugged in is no reason.
-    pub(super) by_machine: Vec<MapSize>,
-    /// As somebody says.
-    pub(super) asked: Vec<MapSize>,
-}
 
 /// A start on maps of which some may be another build's.
 #[derive(Debug)]
@@ -392,28 +383,6 @@ impl Drop for Succession {
     }
 }
 
-impl Sizes {
-    /// The size of a map that has this layout, when there is one `found`.
-    fn of(&self, name: &str, layout: &Layout, found: Option<&Layout>) -> u32 {
-        let said = |sizes: &[MapSize]| {
-            let mut sizes = sizes.iter().rev();
-            sizes.find(|size| size.map == name).map(|size| size.entries)
-        };
-        if let Some(entries) = said(&self.asked) {
-            return entries;
-        }
-        let Some(entries) = said(&self.by_machine) else {
-            return layout.entries;
-        };
-        let found = found.map_or(entries, |found| found.entries);
-        if found / 2 < entries && entries / 2 < found {
-            found
-        } else {
-            entries
-        }
-    }
-}
-
 /// Goes on where a process died after the new maps had become the truth.
 fn settle(pins: &Pins) -> Result<(), DatapathError> {
     let next = pins.next();
@@ -505,42 +474,5 @@ fn remove(directory: &PathBuf) -> Result<(), DatapathError> {
             Err(DatapathError::file(directory, "cannot be removed")(error))
         }
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::datapath::layout::Shape;
-
-    fn layout(entries: u32) -> Layout {
-        Layout {
-            kind: 1,
-            flags: 0,
-            entries,
-            key: Shape::default(),
-            value: Shape::default(),
-        }
-    }
-
-    fn size(asked: &[&str], found: Option<u32>) -> u32 {
-        let by_machine = vec!["FLOWS_V4=1000".parse().unwrap()];
-        let asked = asked.iter().map(|size| size.parse().unwrap()).collect();
-        let sizes = Sizes { by_machine, asked };
-        sizes.of("FLOWS_V4", &layout(7), found.map(layout).as_ref())
-    }
-
-    #[test]
-    fn a_size_that_somebody_asks_for_is_what_the_map_gets() {
-        assert_eq!(size(&["FLOWS_V4=1100"], Some(1000)), 1100);
-        assert_eq!(size(&["FLOWS_V4=5", "FLOWS_V4=6"], None), 6);
-        assert_eq!(size(&["FLOWS_V6=5"], None), 1000);
-    }
-
-    #[test]
-    fn a_size_of_the_machine_is_left_until_it_is_half_or_twice_as_much() {
-        for (found, wanted) in [(501, 501), (1900, 1900), (500, 1000), (2001, 1000)] {
-            assert_eq!(size(&[], Some(found)), wanted, "{found}");
-        }
     }
 }

@@ -4,15 +4,16 @@
 //! A link keeps its mode, which is in the name of its pin: `<ifindex>-xdp-<mode>`.
 
 use std::fs;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use aya::programs::Xdp;
-use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::xdp::XdpLink;
+use aya::programs::links::FdLink;
 use netproxy_common::DeviceKind;
 use tracing::{debug, info, warn};
 
 use super::Pins;
+use super::link::replace_pinned;
 use super::load::Programs;
 use super::netdev::sends_frames;
 use crate::causes::with_causes;
@@ -152,19 +153,9 @@ fn attach(
     let text = |error: &dyn std::error::Error| with_causes(error);
     let pin = pin(pins, device, place);
     let program: &mut Xdp = programs.xdp(PROGRAM).map_err(|error| text(&error))?;
-    if let Ok(pinned) = PinnedLink::from_pin(&pin) {
-        let link = XdpLink::try_from(FdLink::from(pinned)).map_err(|error| text(&error))?;
-        match program.attach_to_link(link) {
-            Ok(id) => {
-                // The pin keeps it.
-                return program
-                    .take_link(id)
-                    .map(drop)
-                    .map_err(|error| text(&error));
-            }
-            Err(error) => debug!(device = device.name, %error, "a stale link is replaced"),
-        }
-        fs::remove_file(&pin).map_err(|error| text(&error))?;
+    let fd = program.fd().map_err(|error| text(&error))?.as_fd();
+    if replace_pinned(&pin, fd).map_err(|error| text(&error))? {
+        return Ok(());
     }
     let id = program
         .attach_to_if_index(device.ifindex, place.mode())

@@ -21,10 +21,17 @@ pub(crate) trait Scenario: Sync {
     fn about(&self) -> &'static str;
 
     /// Which systems it is about, in the order in which they take turns.
-    fn systems(&self) -> &'static [System];
+    fn systems(&self) -> &'static [System] {
+        &System::PROXIES
+    }
 
     /// In which clusters, unless sizes are asked for.
-    fn sizes(&self, pace: Pace) -> Vec<ClusterSize>;
+    fn sizes(&self, pace: Pace) -> Vec<ClusterSize> {
+        vec![ClusterSize {
+            services: pace.choose(10_000, 1_000),
+            endpoints_each: self.endpoints_each(),
+        }]
+    }
 
     /// How many endpoints a service has where only the number of services is asked for.
     fn endpoints_each(&self) -> u32 {

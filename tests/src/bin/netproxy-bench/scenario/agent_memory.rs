@@ -25,10 +25,6 @@ impl Scenario for AgentMemory {
          as the kubelet sees it: with what the kernel keeps for it, maps or rules"
     }
 
-    fn systems(&self) -> &'static [System] {
-        &System::PROXIES
-    }
-
     fn sizes(&self, pace: Pace) -> Vec<ClusterSize> {
         let sizes: &[_] = pace.choose(
             &[(1, 10), (1_000, 10), (10_000, 10), (5_000, 50)],

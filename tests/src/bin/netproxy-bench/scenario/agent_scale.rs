@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     arena::{Arena, deadline},
-    cluster::ClusterSize,
     measurement::Sample,
     running::Running,
     system::System,
@@ -36,17 +35,6 @@ impl Scenario for AgentScale {
     fn about(&self) -> &'static str {
         "CPU time and memory at rest, and while 100 endpoints change every second by writes to the API \
          server; and how long a change then takes to packets"
-    }
-
-    fn systems(&self) -> &'static [System] {
-        &System::PROXIES
-    }
-
-    fn sizes(&self, pace: Pace) -> Vec<ClusterSize> {
-        vec![ClusterSize {
-            services: pace.choose(10_000, 1_000),
-            endpoints_each: self.endpoints_each(),
-        }]
     }
 
     fn run(&self, arena: &Arena<'_>, system: System, pace: Pace) -> Result<Vec<Sample>> {

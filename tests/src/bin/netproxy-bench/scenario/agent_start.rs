@@ -7,7 +7,6 @@ use super::{Pace, Scenario};
 use crate::{
     arena::{Arena, deadline},
     asker::Moment,
-    cluster::ClusterSize,
     measurement::Sample,
     running::Running,
     system::System,
@@ -25,17 +24,6 @@ impl Scenario for AgentStart {
         "From the start of the process to its health check (netproxy's /readyz, which means that all is in \
          force; kube-proxy's /healthz, which does not), to its first complete sync, and to the last frontend \
          on the wire; from nothing, and where the proxy before it has left all in force"
-    }
-
-    fn systems(&self) -> &'static [System] {
-        &System::PROXIES
-    }
-
-    fn sizes(&self, pace: Pace) -> Vec<ClusterSize> {
-        vec![ClusterSize {
-            services: pace.choose(10_000, 1_000),
-            endpoints_each: self.endpoints_each(),
-        }]
     }
 
     fn run(&self, arena: &Arena<'_>, system: System, _pace: Pace) -> Result<Vec<Sample>> {

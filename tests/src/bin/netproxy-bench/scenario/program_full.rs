@@ -29,10 +29,6 @@ impl Scenario for ProgramFull {
          by then, from its start on"
     }
 
-    fn systems(&self) -> &'static [System] {
-        &System::PROXIES
-    }
-
     fn sizes(&self, pace: Pace) -> Vec<ClusterSize> {
         let (services, endpoints_each) = pace.choose((5_000, self.endpoints_each()), (200, 10));
         vec![ClusterSize {

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     arena::{Arena, deadline},
-    cluster::ClusterSize,
     measurement::Sample,
     system::{Proxy, System},
 };
@@ -33,17 +32,6 @@ impl Scenario for ProgramOne {
         "A service gets another endpoint: from the moment when a watch of the API server tells it, to the \
          first connection that reaches it; asked about every half millisecond. kube-proxy has its default \
          minSyncPeriod of one second"
-    }
-
-    fn systems(&self) -> &'static [System] {
-        &System::PROXIES
-    }
-
-    fn sizes(&self, pace: Pace) -> Vec<ClusterSize> {
-        vec![ClusterSize {
-            services: pace.choose(10_000, 1_000),
-            endpoints_each: self.endpoints_each(),
-        }]
     }
 
     fn run(&self, arena: &Arena<'_>, system: System, pace: Pace) -> Result<Vec<Sample>> {
