@@ -44,6 +44,7 @@ mod pause;
 mod pins;
 mod program_load;
 mod program_pins;
+mod programs;
 mod ranges;
 mod record;
 mod service_ids;

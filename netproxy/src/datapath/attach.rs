@@ -20,8 +20,9 @@ use tracing::{debug, info};
 
 use super::in_force::InForce;
 use super::link::replace_pinned;
-use super::load::{Loaded, Programs, is_kernel};
+use super::load::{Loaded, is_kernel};
 use super::program_pins::ProgramPins;
+use super::programs::Programs;
 use super::sockets::{self, SocketOptions};
 use super::stale_sockets::StaleSockets;
 use super::succession::Succession;
@@ -145,10 +146,12 @@ impl Devices {
             AttachMode::Clsact => false,
         };
         let mut programs = loaded.into_programs();
-        for direction in Direction::BOTH {
-            // What the verifier refuses is to be known before anything changes.
-            programs.get(direction.program(true))?;
+        // What the verifier refuses is to be known before anything changes.
+        let mut wanted = Direction::BOTH.map(|it| it.program(true)).to_vec();
+        if sockets.is_some() {
+            wanted.extend(sockets::PROGRAMS);
         }
+        programs.load_ahead(&wanted)?;
         let sockets = sockets::prepare(&mut programs, &succession, sockets)?;
         if succession.is_needed() {
             let in_force = InForce::find(pins, &map, sockets.is_some())?;

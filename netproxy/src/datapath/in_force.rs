@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 
 use super::attach::{Direction, pinned_links, replace_filter};
 use super::link::{Link, open_pin};
-use super::load::Programs;
+use super::programs::Programs;
 use super::{DatapathError, Pins, batch, sockets, xdp};
 use crate::causes::with_causes;
 

@@ -1,29 +1,22 @@
 //! Loading the programs: constants by kernel, maps from their pins or new.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::OnceLock;
-use std::time::Instant;
 
 use aya::maps::{Map, MapData};
-use aya::programs::{
-    CgroupSockAddr, Iter, Program, ProgramError, ProgramInfo, SchedClassifier, Xdp,
-};
 use aya::util::KernelVersion;
-use aya::{Btf, Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
+use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 
 use netproxy_common::{LocalClients, SocketScope};
-use tracing::debug;
 
 use super::btf::TypeInfo;
 use super::layout::{Layout, Layouts};
+use super::programs::Programs;
 use super::sizes::Sizes;
 use super::sockets::own_netns_cookie;
 use super::succession::Succession;
-use super::{
-    DatapathError, DatapathOptions, Pins, ProgramLoad, flow_sizes, socket_memory, traffic,
-};
+use super::{DatapathError, DatapathOptions, Pins, flow_sizes, socket_memory, traffic};
 use crate::causes::with_causes;
 use crate::settings::Termination;
 
@@ -223,128 +216,8 @@ impl Loaded {
 
     /// Hands out the programs, yet to be verified.
     pub(super) fn into_programs(self) -> Programs {
-        Programs {
-            ebpf: self.ebpf,
-            _maps: self.maps,
-            loads: Vec::new(),
-        }
+        Programs::new(self.ebpf, self.maps)
     }
-}
-
-/// The programs. They name their maps by descriptor until they are loaded, so every map must be
-/// open for as long as there is a program that is not.
-pub(super) struct Programs {
-    ebpf: Ebpf,
-    /// Those that nobody took.
-    _maps: BTreeMap<&'static str, Map>,
-    loads: Vec<ProgramLoad>,
-}
-
-impl fmt::Debug for Programs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Programs").finish_non_exhaustive()
-    }
-}
-
-impl Programs {
-    /// The program of this name for devices, verified and loaded. Verification takes tens of
-    /// milliseconds, so a program that no device needs is not loaded.
-    pub(super) fn get(&mut self, name: &str) -> Result<&mut SchedClassifier, DatapathError> {
-        let program: &mut SchedClassifier = find(&mut self.ebpf, name)?;
-        if program.fd().is_err() {
-            self.loads.push(loaded(name, || {
-                program.load()?;
-                Ok(program.info().ok())
-            })?);
-        }
-        Ok(program)
-    }
-
-    /// The program of this name for walking what `target` names in the kernel.
-    pub(super) fn iterator(
-        &mut self,
-        name: &str,
-        target: &str,
-        btf: &Btf,
-    ) -> Result<&mut Iter, DatapathError> {
-        let program: &mut Iter = find(&mut self.ebpf, name)?;
-        if program.fd().is_err() {
-            self.loads.push(loaded(name, || {
-                program.load(target, btf)?;
-                Ok(program.info().ok())
-            })?);
-        }
-        Ok(program)
-    }
-
-    /// The program of this name for frames, verified and loaded.
-    pub(super) fn xdp(&mut self, name: &str) -> Result<&mut Xdp, DatapathError> {
-        let program: &mut Xdp = find(&mut self.ebpf, name)?;
-        if program.fd().is_err() {
-            self.loads.push(loaded(name, || {
-                program.load()?;
-                Ok(program.info().ok())
-            })?);
-        }
-        Ok(program)
-    }
-
-    /// The program of this name for sockets, verified and loaded.
-    pub(super) fn socket(&mut self, name: &str) -> Result<&mut CgroupSockAddr, DatapathError> {
-        let program: &mut CgroupSockAddr = find(&mut self.ebpf, name)?;
-        if program.fd().is_err() {
-            self.loads.push(loaded(name, || {
-                program.load()?;
-                Ok(program.info().ok())
-            })?);
-        }
-        Ok(program)
-    }
-
-    /// Hands out a hash map that is not pinned.
-    pub(super) fn take_map(&mut self, name: &'static str) -> Result<MapData, DatapathError> {
-        match self.ebpf.take_map(name) {
-            Some(Map::HashMap(data)) => Ok(data),
-            _ => Err(unusable(name)),
-        }
-    }
-
-    /// What it took to load those that have been.
-    pub(super) fn loads(&self) -> &[ProgramLoad] {
-        &self.loads
-    }
-}
-
-fn unusable(map: &str) -> DatapathError {
-    DatapathError::Load {
-        what: "map",
-        name: map.to_owned(),
-        reason: "it is used twice or has an unexpected type".to_owned(),
-        remedy: "",
-    }
-}
-
-/// Loads a program by `load`, which yields what the kernel then knows of it, and notes what that took.
-fn loaded(
-    name: &str,
-    load: impl FnOnce() -> Result<Option<ProgramInfo>, ProgramError>,
-) -> Result<ProgramLoad, DatapathError> {
-    let began = Instant::now();
-    let info = load().map_err(|error| not_loaded(name, &error))?;
-    Ok(ProgramLoad::new(name, info, began.elapsed()))
-}
-
-fn find<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<P, DatapathError>
-where
-    P: TryFrom<&'a mut Program, Error = ProgramError>,
-{
-    let program = ebpf.program_mut(name).ok_or_else(|| DatapathError::Load {
-        what: "program",
-        name: name.to_owned(),
-        reason: "the compiled programs do not contain it".to_owned(),
-        remedy: "; rebuild with `cargo xtask build`",
-    })?;
-    program.try_into().map_err(|error| not_loaded(name, &error))
 }
 
 /// Whether the kernel is this release or newer.
@@ -352,29 +225,13 @@ pub(super) fn is_kernel(major: u8, minor: u8) -> bool {
     KernelVersion::current().is_ok_and(|current| current >= KernelVersion::new(major, minor, 0))
 }
 
-/// The verifier's log may be megabytes long; its end says why.
-const VERIFIER_LINES: usize = 12;
-
-fn not_loaded(name: &str, error: &ProgramError) -> DatapathError {
-    let reason = if let ProgramError::LoadError {
-        io_error,
-        verifier_log,
-    } = error
-    {
-        let log = verifier_log.to_string();
-        debug!(program = name, log, "the verifier's whole log");
-        let lines: Vec<_> = log.lines().collect();
-        let end = lines[lines.len().saturating_sub(VERIFIER_LINES)..].join("\n");
-        format!("{io_error}\n{end}\n")
-    } else {
-        error.to_string()
-    };
+/// A map that cannot be handed out.
+pub(super) fn unusable(map: &str) -> DatapathError {
     DatapathError::Load {
-        what: "program",
-        name: name.to_owned(),
-        reason,
-        remedy: "; netproxy needs Linux 6.1 or newer and CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: \
-                 `netproxy check` tells what is missing",
+        what: "map",
+        name: map.to_owned(),
+        reason: "it is used twice or has an unexpected type".to_owned(),
+        remedy: "",
     }
 }
 

@@ -9,7 +9,7 @@ use aya::maps::MapData;
 
 use super::contents::ForeignMap;
 use super::convert::Conversion;
-use super::load::Programs;
+use super::programs::Programs;
 use super::stale_sockets::{link, walk};
 use super::succession::Succession;
 use super::{DatapathError, batch};

@@ -20,7 +20,7 @@ pub use self::state::{CgroupTree, SocketHook, SocketLink, SocketProgram};
 
 use super::grace::wait_for_grace_period;
 use super::link::Link;
-use super::load::Programs;
+use super::programs::Programs;
 use super::socket_memory::SocketMemory;
 use super::stale_sockets::StaleSockets;
 use super::succession::Succession;

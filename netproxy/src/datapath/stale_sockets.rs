@@ -13,7 +13,7 @@ use bytemuck::{Pod, Zeroable};
 use netproxy_common::{Pair, StaleSocket};
 
 use super::DatapathError;
-use super::load::Programs;
+use super::programs::Programs;
 use super::succession::Succession;
 use super::syscall::{bpf, number};
 use crate::causes::with_causes;

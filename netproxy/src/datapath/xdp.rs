@@ -14,8 +14,8 @@ use tracing::{debug, info, warn};
 
 use super::Pins;
 use super::link::replace_pinned;
-use super::load::Programs;
 use super::netdev::sends_frames;
+use super::programs::Programs;
 use crate::causes::with_causes;
 use crate::node::Attachment;
 
