@@ -9,7 +9,9 @@ use anyhow::{Context, Result};
 
 pub use self::builder::Builder;
 use self::guard::Guard;
-use crate::{Client, Node, Place, Pod, fabric::Fabric, run_dir::RunDir, teardown};
+use crate::{
+    Client, Node, Place, Pod, cni::device_name, fabric::Fabric, run_dir::RunDir, teardown,
+};
 
 /// Nodes, pods and clients on an underlay. Dropping it removes everything, unless it is [kept].
 ///
@@ -80,6 +82,12 @@ impl Lab {
     pub fn client(&self, name: &str) -> Result<Client> {
         let found = self.clients.iter().find(|client| client.name() == name);
         found.cloned().with_context(|| self.absent("client", name))
+    }
+
+    /// The underlay's end of the pair of a node's or client's `eth0`.
+    #[must_use]
+    pub fn port_of(&self, place: &dyn Place) -> String {
+        device_name("to-", place.name())
     }
 
     /// The underlay: its bridge is `underlay`, and its routes say which node has what, so this is

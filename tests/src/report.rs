@@ -123,6 +123,32 @@ pub struct LoadReport {
     pub seconds: f64,
 }
 
+/// What an `exchange` has to say at its end.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ExchangeReport {
+    /// How many requests were answered.
+    pub answered: u64,
+    /// How many were not.
+    pub failed: u64,
+    /// How long it ran.
+    pub seconds: f64,
+    /// The median of what the answered ones took, in nanoseconds.
+    pub p50_ns: u64,
+    /// 99 of 100 were as fast.
+    pub p99_ns: u64,
+    /// The slowest.
+    pub max_ns: u64,
+}
+
+/// What a `blast` has to say at its end.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct BlastReport {
+    /// How many datagrams were sent.
+    pub sent: u64,
+    /// How long it ran.
+    pub seconds: f64,
+}
+
 /// Latencies in microseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Latency {

@@ -10,7 +10,9 @@ use clap::Args;
 
 use crate::binaries::{self, Profile};
 use crate::ebpf::{self, Warnings};
-use crate::tools;
+use crate::need;
+use crate::setup;
+use crate::tools::{self, packaged};
 use crate::workspace::Workspace;
 
 /// The benchmark's binary, which owns what the user sees of it.
@@ -22,12 +24,14 @@ pub(crate) struct BenchArguments {
     /// Small clusters and one run: a proof that it works, not numbers
     #[arg(long)]
     quick: bool,
-    /// Measure this scenario only (program-full, program-one, agent-start, agent-memory, agent-scale); may
-    /// be given several times
+    /// Measure this scenario only; may be given several times: program-full, program-one, agent-start,
+    /// agent-memory, agent-scale, clusterip-keepalive, clusterip-short, clusterip-short-sustained,
+    /// clusterip-udp, clusterip-bulk, nodeport-local-short, nodeport-remote-short,
+    /// nodeport-remote-pps, bystander, first-packet, packet-cost
     #[arg(long, value_name = "SCENARIO")]
     only: Vec<String>,
-    /// Measure these systems only (netproxy-socket, netproxy-tc, kube-proxy-nftables,
-    /// kube-proxy-iptables)
+    /// Measure these systems only (direct, netproxy-socket, netproxy-tc, netproxy-xdp,
+    /// kube-proxy-nftables, kube-proxy-iptables)
     #[arg(long, value_name = "SYSTEM,…")]
     systems: Option<String>,
     /// Measure clusters with so many services, instead of those that each scenario has for its own
@@ -36,7 +40,10 @@ pub(crate) struct BenchArguments {
     /// How often each system is measured [default: 5, with --quick 1]
     #[arg(long)]
     runs: Option<u16>,
-    /// Where results.json and report.md go [default: target/bench]
+    /// Write docs/benchmarks.md as well, with its pictures, from what is measured and docs/benchmarks/log.md
+    #[arg(long)]
+    publish: bool,
+    /// Where results.json, report.md and pictures go [default: target/bench]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -49,9 +56,15 @@ impl BenchArguments {
             systems,
             services,
             runs,
+            publish,
             out,
         } = self;
-        let mut words: Vec<_> = quick.then(|| "--quick".to_owned()).into_iter().collect();
+        let switches = [("--quick", quick), ("--publish", publish)];
+        let mut words: Vec<_> = switches
+            .into_iter()
+            .filter(|(_, is_given)| **is_given)
+            .map(|(name, _)| name.to_owned())
+            .collect();
         let only = only.iter().map(|it| ("--only", Some(it.clone())));
         let options = only.chain([
             ("--systems", systems.clone()),
@@ -70,6 +83,8 @@ impl BenchArguments {
 pub(crate) fn run(workspace: &Workspace, arguments: &BenchArguments) -> Result<Infallible> {
     ebpf::build(workspace, Warnings::Shown)?;
     tools::install(workspace)?;
+    setup::provide(workspace, need::BENCHMARK)?;
+    packaged::install(workspace, &packaged::NGINX)?;
     binaries::build(workspace, Profile::Release)?;
     let mut command = Command::new(workspace.release_binary(BINARY));
     command

@@ -176,6 +176,37 @@ pub(crate) const PROMETHEUS: &[Need] = &[Need {
     probe: Probe::Command("promtool"),
 }];
 
+/// For the benchmark's traffic.
+pub(crate) const BENCHMARK: &[Need] = &[
+    Need {
+        purpose: "wrk, to ask by HTTP",
+        packages: &["wrk"],
+        probe: Probe::Command("wrk"),
+    },
+    Need {
+        purpose: "iperf3, to send bytes without end",
+        packages: &["iperf3"],
+        probe: Probe::Command("iperf3"),
+    },
+    Need {
+        purpose: "conntrack, to have netfilter forget",
+        packages: &["conntrack"],
+        probe: Probe::Command("conntrack"),
+    },
+    Need {
+        purpose: "taskset of util-linux, to give CPUs to programs",
+        packages: &["util-linux"],
+        probe: Probe::Command("taskset"),
+    },
+];
+
+/// For the benchmark's HTTP server.
+pub(crate) const NGINX: &[Need] = &[Need {
+    purpose: "nginx on PATH, to answer by HTTP",
+    packages: &["nginx"],
+    probe: Probe::Command("nginx"),
+}];
+
 #[cfg(test)]
 mod tests {
     use super::*;

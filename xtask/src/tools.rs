@@ -7,7 +7,7 @@
 mod component;
 mod definitions;
 mod go;
-mod prometheus;
+pub(crate) mod packaged;
 
 use std::fs;
 use std::path::Path;
@@ -52,7 +52,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
         stamp.write()?;
     }
     definitions::install(workspace, &mut go)?;
-    prometheus::install(workspace)
+    packaged::install(workspace, &packaged::PROMETHEUS)
 }
 
 fn compile(

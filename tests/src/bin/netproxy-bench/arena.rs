@@ -1,11 +1,20 @@
-//! A lab with a real API server that holds a cluster of some size: a node with a pod for each proxy, and one
-//! machine that answers for all endpoints. Only what is measured runs.
+//! A lab with a real API server that holds a cluster of some size: a node with a pod for each proxy, a client outside,
+//! and one machine that answers for all endpoints. Only what is measured runs.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
+use aya::{
+    Ebpf,
+    programs::{Xdp, XdpMode},
+};
 use netproxy_lab::{
-    Cni, ControlPlane, Lab, Place,
+    Client, Cni, ControlPlane, Lab, Node, Place,
     control_plane::{Api, Write},
 };
 
@@ -14,11 +23,17 @@ use crate::{
     backends::Backends,
     cluster::{self, ClusterSize},
     running::{self, Running},
+    standing::Standing,
     system::System,
+    web::{self, Way, What},
 };
 
 /// The machine that answers.
 const BACKENDS: &str = "backends";
+/// The client outside.
+const OUTSIDE: &str = "outside";
+/// Client's source ports, so many that no short run uses one twice.
+const CLIENT_PORTS: (&str, &str) = ("ipv4/ip_local_port_range", "1024 65535");
 
 /// Where scenarios take place.
 #[derive(Debug)]
@@ -27,6 +42,7 @@ pub(crate) struct Arena<'lab> {
     control_plane: ControlPlane<'lab>,
     api: Api,
     _backends: Backends,
+    standing: Mutex<Standing>,
     pub(crate) size: ClusterSize,
 }
 
@@ -39,7 +55,7 @@ pub(crate) fn raise(systems: &[System]) -> Result<Lab> {
                 .node(system.name(), Cni::PointToPoint)
                 .pod(&pod_of(*system))
         });
-    builder.client(BACKENDS).up()
+    builder.client(BACKENDS).client(OUTSIDE).up()
 }
 
 impl<'lab> Arena<'lab> {
@@ -50,6 +66,8 @@ impl<'lab> Arena<'lab> {
         for node in lab.nodes() {
             Backends::route(node, &machine)?;
         }
+        Backends::route(&lab.client(OUTSIDE)?, &machine)?;
+        be_like_nics(lab)?;
         let control_plane = ControlPlane::start(lab)?;
         control_plane.register_nodes()?;
         let api = control_plane.connect()?;
@@ -57,6 +75,8 @@ impl<'lab> Arena<'lab> {
         let began = Instant::now();
         api.write(size.creation())
             .context("the cluster's objects")?;
+        api.write(web::creation(lab).collect::<Vec<_>>())
+            .context("the Services that traffic goes to")?;
         println!(
             "# {} services with {} endpoints each were created in {:.1} s",
             size.services,
@@ -68,6 +88,7 @@ impl<'lab> Arena<'lab> {
             control_plane,
             api,
             _backends: backends,
+            standing: Mutex::default(),
             size,
         })
     }
@@ -88,6 +109,81 @@ impl<'lab> Arena<'lab> {
         Ok(Asker::in_place(&pod as &dyn Place))
     }
 
+    /// Who asks, and where, to have something by a way through a system; its proxy is in place, and those of others
+    /// do nothing meanwhile.
+    pub(crate) fn road(
+        &self,
+        system: System,
+        way: Way,
+        what: What,
+    ) -> Result<(Box<dyn Place>, SocketAddr)> {
+        self.stand(system)?;
+        let pod = self.lab.pod(&pod_of(system))?;
+        let node = self.lab.node(system.name())?;
+        let to = if system.proxy().is_some() {
+            web::frontend(way, what, node.ipv4())
+        } else {
+            web::endpoint(way, what, pod.ipv4())
+        };
+        let from: Box<dyn Place> = match way {
+            Way::ClusterIp => Box::new(pod),
+            Way::NodePortRemote | Way::NodePortLocal => Box::new(self.lab.client(OUTSIDE)?),
+        };
+        Ok((from, to))
+    }
+
+    /// As [`Arena::road`], past the Service.
+    pub(crate) fn bypass(
+        &self,
+        system: System,
+        what: What,
+    ) -> Result<(Box<dyn Place>, SocketAddr)> {
+        self.stand(system)?;
+        let pod = self.lab.pod(&pod_of(system))?;
+        let to = web::endpoint(Way::ClusterIp, what, pod.ipv4());
+        Ok((Box::new(pod), to))
+    }
+
+    /// The lab.
+    pub(crate) fn lab(&self) -> &'lab Lab {
+        self.lab
+    }
+
+    /// The machine that answers.
+    pub(crate) fn backends(&self) -> Result<Client> {
+        self.lab.client(BACKENDS)
+    }
+
+    /// A system's node.
+    pub(crate) fn node(&self, system: System) -> Result<Node> {
+        self.lab.node(system.name())
+    }
+
+    /// The device of a system's pod on its node.
+    pub(crate) fn host_device(&self, system: System) -> Result<String> {
+        Ok(self.lab.pod(&pod_of(system))?.host_device().to_owned())
+    }
+
+    /// Has a system's proxy in place, and every other one do nothing.
+    fn stand(&self, system: System) -> Result<()> {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if !standing.is_served {
+            let machine = self.lab.client(BACKENDS)?;
+            web::serve(self.lab, &self.control_plane, &machine)?;
+            standing.is_served = true;
+        }
+        standing.turn_to(system, || {
+            let running = self.start(system)?;
+            running.await_synced(deadline())?;
+            Ok(running)
+        })?;
+        // What netfilter remembers of the last run is none of this one's business.
+        let node = self.lab.node(system.name())?;
+        node.run(&["conntrack", "--flush"])
+            .map(drop)
+            .context("cargo xtask bench installs conntrack")
+    }
+
     /// Another connection to the API server.
     pub(crate) fn connect(&self) -> Result<Api> {
         self.control_plane.connect()
@@ -102,6 +198,47 @@ impl<'lab> Arena<'lab> {
 /// After so long something is taken to never come.
 pub(crate) fn deadline() -> Instant {
     Instant::now() + Duration::from_mins(3)
+}
+
+/// What NICs do, and veth pairs do not: checksums are complete on the wire, and frames arrive that the other end's XDP
+/// program sends (a veth only takes them if it has an XDP program itself: `veth_xdp_flush`).
+fn be_like_nics(lab: &Lab) -> Result<()> {
+    let with_xdp = lab
+        .nodes()
+        .iter()
+        .find(|it| it.name() == System::NetproxyXdp.name());
+    if let Some(node) = with_xdp {
+        let object = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/ebpf/foreign");
+        let mut programs = Ebpf::load_file(object).context("cargo xtask build-ebpf")?;
+        let program = programs.program_mut("look_on_early");
+        let program: &mut Xdp = program.context("no such program")?.try_into()?;
+        program.load()?;
+        let port = lab.port_of(node);
+        let attached = lab
+            .fabric()
+            .namespace()
+            .inside(|| Ok(program.attach(&port, XdpMode::Driver)?))?;
+        // For as long as the device.
+        std::mem::forget(program.take_link(attached)?);
+    }
+    let fill_in = |place: &dyn Place| {
+        let words = ["ethtool", "--features", "eth0", "tx", "off"];
+        place.run(&words).map(drop)
+    };
+    let clients = [lab.client(BACKENDS)?, lab.client(OUTSIDE)?];
+    let mut machines: Vec<&dyn Place> = clients.iter().map(|it| it as &dyn Place).collect();
+    machines.extend(lab.nodes().iter().map(|it| it as &dyn Place));
+    for machine in machines {
+        fill_in(machine)?;
+    }
+    for client in &clients {
+        client.namespace().set(&[CLIENT_PORTS])?;
+    }
+    for pod in lab.nodes().iter().flat_map(Node::pods) {
+        fill_in(&pod)?;
+        pod.namespace().set(&[CLIENT_PORTS])?;
+    }
+    Ok(())
 }
 
 fn pod_of(system: System) -> String {

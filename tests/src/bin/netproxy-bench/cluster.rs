@@ -148,11 +148,13 @@ fn name_of(number: u32) -> String {
     format!("service-{number:05}")
 }
 
-fn services_path() -> String {
+/// Where Services are made.
+pub(crate) fn services_path() -> String {
     format!("/api/v1/namespaces/{NAMESPACE}/services")
 }
 
-fn slices_path() -> String {
+/// Where their slices are made.
+pub(crate) fn slices_path() -> String {
     format!("/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices")
 }
 

@@ -7,19 +7,27 @@ mod arena;
 mod asker;
 mod backends;
 mod cluster;
+mod cpu;
+mod exchange;
+mod forwarder;
 mod http;
 mod machine;
 mod measurement;
 mod meter;
+mod plot;
+mod ratio;
 mod report;
 mod running;
 mod scenario;
+mod standing;
 mod system;
+mod web;
+mod wrk;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
 };
@@ -40,7 +48,7 @@ use crate::{
 /// How many services may be asked for: as many have cluster IPs.
 const MOST_SERVICES: u32 = 60_000;
 
-/// Measure netproxy and kube-proxy, and write results.json and report.md.
+/// Measure netproxy and kube-proxy, and write results.json, report.md and a picture of each scenario.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Small clusters and one run: a proof that it works, not numbers
@@ -58,6 +66,9 @@ struct Arguments {
     /// How often each system is measured [default: 5, with --quick 1]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     runs: Option<u16>,
+    /// Write docs/benchmarks.md as well, with its pictures, from what is measured and docs/benchmarks/log.md
+    #[arg(long)]
+    publish: bool,
     /// Where the results go
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     out: PathBuf,
@@ -106,6 +117,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
             // What there is outlives an interruption.
             report.write(&arguments.out)?;
         }
+    }
+    if arguments.publish {
+        report.publish(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs"))?;
     }
     let (out, minutes) = (
         arguments.out.display(),
@@ -184,8 +198,10 @@ fn measure(
             if given_up.contains(&system) {
                 continue;
             }
-            let outcome = scenario.run(arena, system, pace);
-            let outcome = arena.wipe(system).and(outcome);
+            let mut outcome = scenario.run(arena, system, pace);
+            if !scenario.is_traffic() {
+                outcome = arena.wipe(system).and(outcome);
+            }
             let turn = format!(
                 "{} {system:<20} {services:>6} services, run {run} of {runs}",
                 scenario.name()

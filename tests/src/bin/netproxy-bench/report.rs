@@ -1,4 +1,4 @@
-//! What is left behind: `results.json` for programs, `report.md` for people.
+//! What is left behind: `results.json` for programs, `report.md` with its pictures for people.
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -7,8 +7,14 @@ use anyhow::{Context, Result};
 use crate::{
     machine::Machine,
     measurement::{Measurement, Unfinished},
+    plot::Picture,
+    ratio::Ratio,
     scenario,
+    system::System,
 };
+
+/// The page of the documents, and the directory beside it.
+const PUBLISHED: &str = "benchmarks";
 
 /// Everything that was measured.
 #[derive(Debug)]
@@ -21,20 +27,57 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Writes both files.
+    /// Writes `results.json`, `report.md` and the pictures.
     pub(crate) fn write(&self, directory: &Path) -> Result<()> {
+        self.write_data(directory)?;
+        write(&directory.join("report.md"), &self.markdown("")?)
+    }
+
+    /// Writes the page of the documents, with its pictures and data in a directory beside it. What is in `log.md` there
+    /// ends the page.
+    pub(crate) fn publish(&self, documents: &Path) -> Result<()> {
+        let directory = documents.join(PUBLISHED);
+        self.write_data(&directory)?;
+        let mut text = self.markdown(&format!("{PUBLISHED}/"))?;
+        let log = directory.join("log.md");
+        if log.exists() {
+            let log = fs::read_to_string(&log)
+                .with_context(|| format!("{} cannot be read", log.display()))?;
+            write!(text, "\n{log}")?;
+        }
+        write(&documents.join(format!("{PUBLISHED}.md")), &text)
+    }
+
+    fn write_data(&self, directory: &Path) -> Result<()> {
         fs::create_dir_all(directory)
             .with_context(|| format!("{} cannot be made", directory.display()))?;
         let json = serde_json::to_string_pretty(&self.measurements)?;
-        for (name, text) in [("results.json", json), ("report.md", self.markdown()?)] {
-            let path = directory.join(name);
-            fs::write(&path, text)
-                .with_context(|| format!("{} cannot be written", path.display()))?;
+        write(&directory.join("results.json"), &json)?;
+        for scenario in scenario::ALL {
+            let measurements = self.headline(scenario.name());
+            if !measurements.is_empty() {
+                let picture = Picture {
+                    title: scenario.name(),
+                    measurements: &measurements,
+                };
+                picture.write(&directory.join(picture_of(scenario.name())))?;
+            }
         }
         Ok(())
     }
 
-    fn markdown(&self) -> Result<String> {
+    /// The first metric of a scenario, which stands for it.
+    fn headline(&self, scenario: &str) -> Vec<&Measurement> {
+        let of_it = |it: &&Measurement| it.scenario == scenario;
+        let all: Vec<_> = self.measurements.iter().filter(of_it).collect();
+        let first = all.first().map(|it| it.metric);
+        all.into_iter()
+            .filter(|it| Some(it.metric) == first)
+            .collect()
+    }
+
+    /// The page, whose pictures are at `pictures`.
+    fn markdown(&self, pictures: &str) -> Result<String> {
         let Machine {
             kernel,
             cpu,
@@ -44,7 +87,8 @@ impl Report {
         let mut text = format!(
             "# Benchmark\n\n{}\n\n\
              - kernel: {kernel}\n- CPU: {cpu}\n- memory: {memory}\n- commit: {commit}\n- date: {}\n\n\
-             Systems took turns. Medians; in brackets the least and the most of all runs.\n",
+             Systems took turns. Medians; in brackets the least and the most of all runs. Ratios are means over pairs of \
+             one turn; in brackets the interval in which they are with a probability of 95 %.\n",
             format_args!("`{}`", self.command),
             jiff::Zoned::now().strftime("%Y-%m-%d"),
         );
@@ -60,6 +104,10 @@ impl Report {
                 continue;
             }
             write!(text, "\n## {}\n\n{}.\n", scenario.name(), scenario.about())?;
+            if !found.is_empty() {
+                let (name, file) = (scenario.name(), picture_of(scenario.name()));
+                writeln!(text, "\n![{name}]({pictures}{file})")?;
+            }
             let mut sizes: Vec<_> = found.iter().map(|it| it.services).collect();
             sizes.sort_unstable();
             sizes.dedup();
@@ -70,6 +118,14 @@ impl Report {
                     .copied()
                     .collect();
                 write!(text, "\n{services} services:\n\n{}", table(&rows)?)?;
+                if scenario.is_traffic() {
+                    let rates: Vec<_> = rows
+                        .iter()
+                        .filter(|it| it.metric == rows[0].metric)
+                        .copied()
+                        .collect();
+                    write!(text, "\n{}", ratios(&rates)?)?;
+                }
             }
             for it in missing {
                 writeln!(
@@ -81,6 +137,10 @@ impl Report {
         }
         Ok(text)
     }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// A row for each metric, a column for each system.
@@ -117,6 +177,43 @@ fn table(measurements: &[&Measurement]) -> Result<String> {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// How many times as much each system does as those that it is compared with.
+fn ratios(rates: &[&Measurement]) -> Result<String> {
+    let baselines = [
+        System::Direct,
+        System::KubeProxyNftables,
+        System::KubeProxyIptables,
+    ];
+    let of = |system: System| rates.iter().find(|it| it.system == system.name());
+    let baselines: Vec<_> = baselines.into_iter().filter_map(of).collect();
+    let mut text = format!("| {} of |", rates.first().map_or("", |it| it.metric));
+    for baseline in &baselines {
+        write!(text, " {} |", baseline.system)?;
+    }
+    write!(text, "\n|---|{}\n", "---:|".repeat(baselines.len()))?;
+    for ours in rates {
+        write!(text, "| {} |", ours.system)?;
+        for baseline in &baselines {
+            let ratio = Ratio::of_pairs(&ours.runs, &baseline.runs);
+            match ratio.filter(|_| ours.system != baseline.system) {
+                None => text += " |",
+                Some(Ratio {
+                    mean,
+                    interval: Some((low, high)),
+                }) => write!(text, " {mean:.3} ({low:.3}–{high:.3}) |")?,
+                Some(Ratio { mean, .. }) => write!(text, " {mean:.3} |")?,
+            }
+        }
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// The file of a scenario's picture.
+fn picture_of(scenario: &str) -> String {
+    format!("{scenario}.svg")
 }
 
 /// Three digits that say something.

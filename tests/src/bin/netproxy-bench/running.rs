@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use netproxy_lab::{AgentOptions, ControlPlane, Lab, Node, Place, Process, binary};
+use nix::sys::signal::Signal;
 
 use crate::{
     asker::Moment,
@@ -55,14 +56,18 @@ impl Running {
         let program = meter.starter(&program(control_plane, proxy)?)?;
         let started = Moment::now();
         let process = match proxy {
-            Proxy::Netproxy { at_sockets } => {
-                let options =
+            Proxy::Netproxy {
+                at_sockets,
+                has_xdp,
+            } => {
+                let mut options =
                     AgentOptions::kubernetes(control_plane.agent_kubeconfig()).binary(program);
-                let options = if at_sockets {
-                    options.at_sockets()
-                } else {
-                    options
-                };
+                if at_sockets {
+                    options = options.at_sockets();
+                }
+                if has_xdp {
+                    options = options.argument("--xdp").argument("native");
+                }
                 node.start_agent(&options)?.process_handle()
             }
             Proxy::KubeProxy(mode) => control_plane.start_kube_proxy_by(program, &node, mode)?,
@@ -153,6 +158,16 @@ impl Running {
     /// The most that it was ever charged with ([`Meter::peak`]).
     pub(crate) fn peak(&self) -> Result<f64> {
         self.meter.peak()
+    }
+
+    /// Lets it do nothing for a while: what it has put into the kernel works without it.
+    pub(crate) fn halt(&self) -> Result<()> {
+        self.process.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets it go on.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        self.process.signal(Signal::SIGCONT)
     }
 
     /// Asks it to end; what it has put into the kernel stays.

@@ -4,8 +4,14 @@
 mod agent_memory;
 mod agent_scale;
 mod agent_start;
+mod bulk;
+mod bystander;
+mod exchanges;
+mod packet_cost;
+mod packet_rate;
 mod program_full;
 mod program_one;
+mod requests;
 mod sample_service;
 
 use anyhow::Result;
@@ -38,19 +44,47 @@ pub(crate) trait Scenario: Sync {
         10
     }
 
-    /// Measures a system once. Nothing of it runs before, nor is left in the kernel; the same must be so
-    /// afterwards, also where it fails.
+    /// Whether proxies stay in place from one run to the next, for traffic through them.
+    fn is_traffic(&self) -> bool {
+        false
+    }
+
+    /// Measures a system once. Unless it is about traffic, nothing of it runs before, nor is left in the kernel;
+    /// the same must be so afterwards, also where it fails.
     fn run(&self, arena: &Arena<'_>, system: System, pace: Pace) -> Result<Vec<Sample>>;
 }
 
-/// All scenarios, in the order in which they are reported.
-pub(crate) const ALL: [&dyn Scenario; 5] = [
+/// All scenarios, in the order in which they are measured and reported: those about traffic last, as they leave proxies
+/// in place.
+pub(crate) const ALL: [&dyn Scenario; 16] = [
     &program_full::ProgramFull,
     &program_one::ProgramOne,
     &agent_start::AgentStart,
     &agent_memory::AgentMemory,
     &agent_scale::AgentScale,
+    &requests::CLUSTER_IP_KEEPALIVE,
+    &requests::CLUSTER_IP_SHORT,
+    &requests::CLUSTER_IP_SHORT_SUSTAINED,
+    &exchanges::CLUSTER_IP_UDP,
+    &bulk::Bulk,
+    &requests::NODE_PORT_LOCAL_SHORT,
+    &requests::NODE_PORT_REMOTE_SHORT,
+    &packet_rate::PacketRate,
+    &bystander::Bystander,
+    &exchanges::FIRST_PACKET,
+    &packet_cost::PacketCost,
 ];
+
+/// In which clusters traffic is measured: the smallest and one of the largest. A service has one endpoint there, as
+/// kube-proxy's iptables mode takes minutes for more.
+fn traffic_sizes(pace: Pace) -> Vec<ClusterSize> {
+    let services: &[_] = pace.choose(&[1, 10_000], &[100]);
+    let sizes = services.iter().map(|&services| ClusterSize {
+        services,
+        endpoints_each: 1,
+    });
+    sizes.collect()
+}
 
 /// How thoroughly it is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

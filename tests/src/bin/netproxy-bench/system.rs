@@ -29,6 +29,8 @@ pub(crate) enum Proxy {
     Netproxy {
         /// Whether it balances at the socket, too.
         at_sockets: bool,
+        /// Whether uplinks have its XDP program.
+        has_xdp: bool,
     },
     /// kube-proxy.
     KubeProxy(Mode),
@@ -39,6 +41,24 @@ impl System {
     pub(crate) const PROXIES: [Self; 4] = [
         Self::NetproxySocket,
         Self::NetproxyTc,
+        Self::KubeProxyNftables,
+        Self::KubeProxyIptables,
+    ];
+
+    /// All ways to a cluster IP.
+    pub(crate) const TO_CLUSTER_IPS: [Self; 5] = [
+        Self::Direct,
+        Self::NetproxySocket,
+        Self::NetproxyTc,
+        Self::KubeProxyNftables,
+        Self::KubeProxyIptables,
+    ];
+
+    /// All ways to a node port from outside, where there is no socket to balance at.
+    pub(crate) const TO_NODE_PORTS: [Self; 5] = [
+        Self::Direct,
+        Self::NetproxyTc,
+        Self::NetproxyXdp,
         Self::KubeProxyNftables,
         Self::KubeProxyIptables,
     ];
@@ -55,12 +75,19 @@ impl System {
         }
     }
 
-    /// The proxy that runs on its node; None: there is none, or none yet.
-    pub(crate) const fn proxy(self) -> Option<Proxy> {
+    /// The proxy that runs on its node; None: there is none.
+    pub(crate) fn proxy(self) -> Option<Proxy> {
+        let netproxy = |at_sockets, has_xdp| {
+            Some(Proxy::Netproxy {
+                at_sockets,
+                has_xdp,
+            })
+        };
         match self {
-            Self::Direct | Self::NetproxyXdp => None,
-            Self::NetproxySocket => Some(Proxy::Netproxy { at_sockets: true }),
-            Self::NetproxyTc => Some(Proxy::Netproxy { at_sockets: false }),
+            Self::Direct => None,
+            Self::NetproxySocket => netproxy(true, false),
+            Self::NetproxyTc => netproxy(false, false),
+            Self::NetproxyXdp => netproxy(false, true),
             Self::KubeProxyNftables => Some(Proxy::KubeProxy(Mode::Nftables)),
             Self::KubeProxyIptables => Some(Proxy::KubeProxy(Mode::Iptables)),
         }

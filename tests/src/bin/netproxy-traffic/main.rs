@@ -4,9 +4,11 @@
 //! fails is a result; the exit status is only about the program itself.
 
 mod ask;
+mod blast;
 mod bytes;
 mod connection;
 mod crowd;
+mod exchange;
 mod fetch;
 mod flood;
 mod get;
@@ -47,6 +49,10 @@ enum Command {
     Ask(ask::Ask),
     /// Ask once from each of very many UDP sockets, and hold them (until SIGTERM, SIGINT).
     Crowd(crowd::Crowd),
+    /// Ask one request after the other for a time, each timed to the nanosecond.
+    Exchange(exchange::Exchange),
+    /// Send datagrams of answered flows as fast as they can be sent.
+    Blast(blast::Blast),
     /// Send very many first packets from sources that never answer.
     Flood(flood::Flood),
     /// Send one datagram of few hops, and say which ICMP error the socket is told of.
@@ -74,6 +80,8 @@ async fn main() -> Result<()> {
         Command::Fetch(fetch) => fetch.run().await,
         Command::Ask(ask) => ask.run().await,
         Command::Crowd(crowd) => crowd.run().await,
+        Command::Blast(blast) => blast.run(),
+        Command::Exchange(exchange) => exchange.run(),
         Command::Flood(flood) => flood.run(),
         Command::Trace(trace) => trace.run(),
         Command::Download(download) => download.run().await,
