@@ -34,7 +34,7 @@ impl<'a> Forwarder<'a> {
         // in drivers/net/veth.c).
         let port = lab.port_of(&node);
         lab.fabric()
-            .run(&["ethtool", "--features", &port, "tso", "off"])?;
+            .run(&["ethtool", "--features", &port, "gro", "on", "tso", "off"])?;
         let thread = hand_to_thread(&node, "eth0", cpu::CLIENT)?;
         hand_to_thread(lab.fabric(), &port, cpu::SERVER)?;
         Ok(Self {
@@ -62,7 +62,15 @@ impl Drop for Forwarder<'_> {
         // They end with the lab, if not now.
         let fabric = self.lab.fabric();
         let _ = set_threaded(fabric, &self.port, false);
-        let _ = fabric.run(&["ethtool", "--features", &self.port, "tso", "on"]);
+        let _ = fabric.run(&[
+            "ethtool",
+            "--features",
+            &self.port,
+            "gro",
+            "off",
+            "tso",
+            "on",
+        ]);
         let _ = set_threaded(&self.node, "eth0", false);
         let _ = self
             .node
