@@ -219,6 +219,7 @@ fn picture_of(scenario: &str) -> String {
 /// Three digits that say something.
 pub(crate) fn round(value: f64) -> String {
     match value.abs() {
+        0.0 => "0".to_owned(),
         it if it >= 100.0 => format!("{value:.0}"),
         it if it >= 10.0 => format!("{value:.1}"),
         it if it >= 1.0 => format!("{value:.2}"),
