@@ -1,11 +1,12 @@
 //! Which CPU does what: servers have one to themselves, clients another, on machines that have two.
 
 use anyhow::{Context, Result};
-use netproxy_lab::{Place, Process};
+use netproxy_lab::{Place, Process, binary};
 use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
 };
+use serde::de::DeserializeOwned;
 
 /// Where servers run.
 pub(crate) const SERVER: usize = 0;
@@ -24,6 +25,21 @@ pub(crate) fn run_at(place: &dyn Place, cpu: usize, words: &[&str]) -> Result<St
     let cpu = cpu.to_string();
     let output = place.run(&[&["taskset", "--cpu-list", &cpu], words].concat());
     output.with_context(|| needs(words))
+}
+
+/// Runs `netproxy-traffic` in a place to its end, on this CPU alone; answers with its report.
+pub(crate) fn traffic_at<Report: DeserializeOwned>(
+    place: &dyn Place,
+    cpu: usize,
+    words: &[&str],
+) -> Result<Report> {
+    let program = binary::find("netproxy-traffic")?;
+    let text = run_at(
+        place,
+        cpu,
+        &[&[&*program.to_string_lossy()], words].concat(),
+    )?;
+    serde_json::from_str(&text).with_context(|| format!("not a report: {text}"))
 }
 
 /// Keeps the running thread on this CPU.

@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result};
-use netproxy_lab::{Place, binary, report::ExchangeReport};
+use anyhow::Result;
+use netproxy_lab::{Place, report::ExchangeReport};
 
 use crate::{cpu, measurement::Sample};
 
@@ -15,17 +15,10 @@ pub(crate) fn ask(
     is_udp: bool,
     seconds: u64,
 ) -> Result<Vec<Sample>> {
-    let program = binary::find("netproxy-traffic")?;
-    let (program, to, seconds) = (
-        program.to_string_lossy(),
-        to.to_string(),
-        seconds.to_string(),
-    );
-    let mut words = vec![&*program, "exchange", &to, "--seconds", &seconds];
+    let (to, seconds) = (to.to_string(), seconds.to_string());
+    let mut words = vec!["exchange", &to, "--seconds", &seconds];
     words.extend(is_udp.then_some("--udp"));
-    let text = cpu::run_at(from, cpu::CLIENT, &words)?;
-    let report: ExchangeReport =
-        serde_json::from_str(&text).with_context(|| format!("not a report: {text}"))?;
+    let report: ExchangeReport = cpu::traffic_at(from, cpu::CLIENT, &words)?;
     #[expect(clippy::cast_precision_loss, reason = "below 2^53 nothing is lost")]
     let float = |number: u64| number as f64;
     Ok(vec![

@@ -33,15 +33,23 @@ pub(crate) trait Scenario: Sync {
 
     /// In which clusters, unless sizes are asked for.
     fn sizes(&self, pace: Pace) -> Vec<ClusterSize> {
-        vec![ClusterSize {
-            services: pace.choose(10_000, 1_000),
+        let services: &[_] = if self.is_traffic() {
+            // The smallest and one of the largest.
+            pace.choose(&[1, 10_000], &[100])
+        } else {
+            pace.choose(&[10_000], &[1_000])
+        };
+        let sizes = services.iter().map(|&services| ClusterSize {
+            services,
             endpoints_each: self.endpoints_each(),
-        }]
+        });
+        sizes.collect()
     }
 
     /// How many endpoints a service has where only the number of services is asked for.
     fn endpoints_each(&self) -> u32 {
-        10
+        // kube-proxy's iptables mode takes minutes for more, and traffic meets one of them alone.
+        if self.is_traffic() { 1 } else { 10 }
     }
 
     /// Whether proxies stay in place from one run to the next, for traffic through them.
@@ -74,17 +82,6 @@ pub(crate) const ALL: [&dyn Scenario; 16] = [
     &exchanges::FIRST_PACKET,
     &packet_cost::PacketCost,
 ];
-
-/// In which clusters traffic is measured: the smallest and one of the largest. A service has one endpoint there, as
-/// kube-proxy's iptables mode takes minutes for more.
-fn traffic_sizes(pace: Pace) -> Vec<ClusterSize> {
-    let services: &[_] = pace.choose(&[1, 10_000], &[100]);
-    let sizes = services.iter().map(|&services| ClusterSize {
-        services,
-        endpoints_each: 1,
-    });
-    sizes.collect()
-}
 
 /// How thoroughly it is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU16, Ordering},
     thread,
     time::Duration,
 };
@@ -70,6 +70,14 @@ pub(crate) enum What {
     Bulk,
     /// Datagrams of which only a greeting is answered, by a node's port.
     Sink,
+}
+
+impl What {
+    /// HTTP, by the port after the one that was taken last.
+    pub(crate) fn next_http() -> Self {
+        static DOOR: AtomicU16 = AtomicU16::new(0);
+        Self::Http(DOOR.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// Where it is had from `node`, which has a proxy.

@@ -3,10 +3,9 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{Pace, Scenario, traffic_sizes};
+use super::{Pace, Scenario};
 use crate::{
     arena::Arena,
-    cluster::ClusterSize,
     cpu,
     measurement::Sample,
     system::System,
@@ -27,14 +26,6 @@ impl Scenario for Bulk {
 
     fn systems(&self) -> &'static [System] {
         &System::TO_CLUSTER_IPS
-    }
-
-    fn sizes(&self, pace: Pace) -> Vec<ClusterSize> {
-        traffic_sizes(pace)
-    }
-
-    fn endpoints_each(&self) -> u32 {
-        1
     }
 
     fn is_traffic(&self) -> bool {

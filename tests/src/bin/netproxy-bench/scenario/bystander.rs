@@ -1,13 +1,9 @@
 //! `bystander`: what traffic that asks for no service has to pay for a proxy.
 
-use std::sync::atomic::{AtomicU16, Ordering};
-
 use anyhow::Result;
 
-use super::{Pace, Scenario, traffic_sizes};
-use crate::{
-    arena::Arena, cluster::ClusterSize, measurement::Sample, system::System, web::What, wrk,
-};
+use super::{Pace, Scenario};
+use crate::{arena::Arena, measurement::Sample, system::System, web::What, wrk};
 
 #[derive(Debug)]
 pub(crate) struct Bystander;
@@ -26,21 +22,12 @@ impl Scenario for Bystander {
         &System::TO_CLUSTER_IPS
     }
 
-    fn sizes(&self, pace: Pace) -> Vec<ClusterSize> {
-        traffic_sizes(pace)
-    }
-
-    fn endpoints_each(&self) -> u32 {
-        1
-    }
-
     fn is_traffic(&self) -> bool {
         true
     }
 
     fn run(&self, arena: &Arena<'_>, system: System, pace: Pace) -> Result<Vec<Sample>> {
-        static DOOR: AtomicU16 = AtomicU16::new(0);
-        let what = What::Http(DOOR.fetch_add(1, Ordering::Relaxed));
+        let what = What::next_http();
         let (from, to) = arena.bypass(system, what)?;
         Ok(wrk::ask(&*from, to, true, pace.choose(3, 1))?.samples())
     }

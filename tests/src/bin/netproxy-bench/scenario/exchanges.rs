@@ -1,13 +1,10 @@
 //! Requests one after the other, for how long each takes: datagrams, and whole connections.
 
-use std::sync::atomic::{AtomicU16, Ordering};
-
 use anyhow::Result;
 
-use super::{Pace, Scenario, traffic_sizes};
+use super::{Pace, Scenario};
 use crate::{
     arena::Arena,
-    cluster::ClusterSize,
     exchange,
     measurement::Sample,
     system::System,
@@ -49,24 +46,15 @@ impl Scenario for Exchanges {
         &System::TO_CLUSTER_IPS
     }
 
-    fn sizes(&self, pace: Pace) -> Vec<ClusterSize> {
-        traffic_sizes(pace)
-    }
-
-    fn endpoints_each(&self) -> u32 {
-        1
-    }
-
     fn is_traffic(&self) -> bool {
         true
     }
 
     fn run(&self, arena: &Arena<'_>, system: System, pace: Pace) -> Result<Vec<Sample>> {
-        static DOOR: AtomicU16 = AtomicU16::new(0);
         let what = if self.is_udp {
             What::Udp
         } else {
-            What::Http(DOOR.fetch_add(1, Ordering::Relaxed))
+            What::next_http()
         };
         let (from, to) = arena.road(system, Way::ClusterIp, what)?;
         exchange::ask(&*from, to, self.is_udp, pace.choose(2, 1))

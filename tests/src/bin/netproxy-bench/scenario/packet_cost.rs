@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::{Pace, Scenario};
 use crate::{
     arena::Arena,
-    cluster::ClusterSize,
     cpu,
     measurement::{Sample, median},
     system::System,
@@ -41,22 +40,14 @@ impl Scenario for PacketCost {
     }
 
     fn about(&self) -> &'static str {
-        "How long a TCP packet is in a tc program, by BPF_PROG_TEST_RUN: medians of runs of one packet each, with what \\
-         the clock takes; and how many instructions the verifier walked. A bystander asks for no service. A pod's \\
-         packet is met at its device, and the answer to it there and at the uplink; an outside client's and its answer \\
+        "How long a TCP packet is in a tc program, by BPF_PROG_TEST_RUN: medians of runs of one packet each, with what \
+         the clock takes; and how many instructions the verifier walked. A bystander asks for no service. A pod's \
+         packet is met at its device, and the answer to it there and at the uplink; an outside client's and its answer \
          at the uplink"
     }
 
     fn systems(&self) -> &'static [System] {
         &[System::NetproxyTc]
-    }
-
-    fn sizes(&self, pace: Pace) -> Vec<ClusterSize> {
-        super::traffic_sizes(pace)
-    }
-
-    fn endpoints_each(&self) -> u32 {
-        1
     }
 
     fn is_traffic(&self) -> bool {

@@ -1,13 +1,12 @@
 //! `nodeport-remote-pps`: how many packets a core forwards.
 
 use anyhow::{Context, Result, ensure};
-use netproxy_lab::{binary, report::BlastReport};
+use netproxy_lab::report::BlastReport;
 use serde_json::Value;
 
-use super::{Pace, Scenario, traffic_sizes};
+use super::{Pace, Scenario};
 use crate::{
     arena::Arena,
-    cluster::ClusterSize,
     cpu,
     forwarder::Forwarder,
     measurement::Sample,
@@ -34,14 +33,6 @@ impl Scenario for PacketRate {
         &System::TO_NODE_PORTS[1..]
     }
 
-    fn sizes(&self, pace: Pace) -> Vec<ClusterSize> {
-        traffic_sizes(pace)
-    }
-
-    fn endpoints_each(&self) -> u32 {
-        1
-    }
-
     fn is_traffic(&self) -> bool {
         true
     }
@@ -50,20 +41,17 @@ impl Scenario for PacketRate {
         let (from, to) = arena.road(system, Way::NodePortRemote, What::Sink)?;
         let forwarder = Forwarder::begin(arena.lab(), arena.node(system)?)?;
         let machine = arena.backends()?;
-        let program = binary::find("netproxy-traffic")?;
-        let (program, to) = (program.to_string_lossy(), to.to_string());
+        let to = to.to_string();
         let seconds = pace.choose("3", "1");
-        let words = [&*program, "blast", &to, "--seconds", seconds];
+        let words = ["blast", &to, "--seconds", seconds];
         web::with_sinks(&machine, || {
             let (received, worked) = (received(&machine)?, forwarder.worked()?);
-            let text = cpu::run_at(&*from, cpu::SERVER, &words)?;
-            let report: BlastReport =
-                serde_json::from_str(&text).with_context(|| format!("not a report: {text}"))?;
+            let report: BlastReport = cpu::traffic_at(&*from, cpu::SERVER, &words)?;
             let arrived = self::received(&machine)? - received;
             let worked = forwarder.worked()?.saturating_sub(worked).as_secs_f64();
             ensure!(
                 arrived > 0.0 && worked > 0.0,
-                "{arrived} packets arrived, for which the thread worked {worked} s: {text}"
+                "{arrived} packets arrived, for which the thread worked {worked} s: {report:?}"
             );
             #[expect(clippy::cast_precision_loss, reason = "below 2^53 nothing is lost")]
             let sent = report.sent as f64;

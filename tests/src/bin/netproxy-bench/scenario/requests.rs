@@ -1,13 +1,10 @@
 //! Requests by HTTP, as fast as they are answered: over connections that are kept, and each over its own.
 
-use std::sync::atomic::{AtomicU16, Ordering};
-
 use anyhow::Result;
 
-use super::{Pace, Scenario, traffic_sizes};
+use super::{Pace, Scenario};
 use crate::{
     arena::Arena,
-    cluster::ClusterSize,
     measurement::Sample,
     system::System,
     web::{Way, What},
@@ -84,26 +81,17 @@ impl Scenario for Requests {
         self.systems
     }
 
-    fn sizes(&self, pace: Pace) -> Vec<ClusterSize> {
-        traffic_sizes(pace)
-    }
-
-    fn endpoints_each(&self) -> u32 {
-        1
-    }
-
     fn is_traffic(&self) -> bool {
         true
     }
 
     fn run(&self, arena: &Arena<'_>, system: System, pace: Pace) -> Result<Vec<Sample>> {
-        static DOOR: AtomicU16 = AtomicU16::new(0);
-        let door = if self.is_sustained {
-            0
+        let what = if self.is_sustained {
+            What::Http(0)
         } else {
-            DOOR.fetch_add(1, Ordering::Relaxed)
+            What::next_http()
         };
-        let (from, to) = arena.road(system, self.way, What::Http(door))?;
+        let (from, to) = arena.road(system, self.way, what)?;
         let seconds = pace.choose(self.seconds, 1);
         Ok(wrk::ask(&*from, to, self.is_kept_alive, seconds)?.samples())
     }
