@@ -37,7 +37,7 @@ pub use self::{
     objects::Replica,
     prometheus::{Alert, Prometheus, Sample, promtool},
 };
-use self::{credentials::Credentials, tools::Tools};
+use self::{controllers::Controllers, credentials::Credentials, tools::Tools};
 use crate::{Lab, Process, wait_for};
 
 /// The range of the cluster IPs, IPv4.
@@ -58,6 +58,7 @@ pub struct ControlPlane<'lab> {
     directory: PathBuf,
     credentials: Credentials,
     apiserver: Mutex<Option<Process>>,
+    controllers: Mutex<Option<Controllers>>,
     manifests: AtomicUsize,
 }
 
@@ -84,6 +85,7 @@ impl<'lab> ControlPlane<'lab> {
             directory,
             credentials,
             apiserver: Mutex::default(),
+            controllers: Mutex::default(),
             manifests: AtomicUsize::new(0),
         };
         control_plane.prepare_cuts()?;
@@ -141,6 +143,12 @@ impl<'lab> ControlPlane<'lab> {
 
     fn apiserver(&self) -> MutexGuard<'_, Option<Process>> {
         self.apiserver
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn controllers(&self) -> MutexGuard<'_, Option<Controllers>> {
+        self.controllers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }

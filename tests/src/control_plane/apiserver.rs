@@ -13,7 +13,8 @@ use super::{
 const LONGEST_END: Duration = Duration::from_mins(1);
 
 impl ControlPlane<'_> {
-    /// Starts the API server (again) and waits until it is ready.
+    /// Starts the API server (again) and waits until it is ready, and the controllers that there are
+    /// with it.
     ///
     /// # Errors
     /// When it runs already, or does not become ready; with what is missing and the end of its log.
@@ -49,7 +50,7 @@ impl ControlPlane<'_> {
             self.kubectl(&["get", "--raw", "/readyz?verbose"]).map(drop)
         })?;
         *running = Some(process);
-        Ok(())
+        self.restart_controllers()
     }
 
     /// Asks the API server to end (SIGTERM), as a rolling upgrade of a control plane does, and waits
