@@ -94,7 +94,7 @@ fn translated<F: Icmp, const L2: usize>(
     what.note(flow);
     let outcome = match (FlowKind::from_u8(flow.kind), is_reply) {
         (Some(FlowKind::Edge), false) if !flow.has(FlowFlags::SWITCHED) => {
-            translate::in_place(packet, what, flow)
+            translate::entering(packet, what, flow)
         }
         (Some(FlowKind::Edge), false) | (Some(FlowKind::Whole), _) => {
             Ok(translate::and_redirect(packet, what, flow))

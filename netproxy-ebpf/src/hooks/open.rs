@@ -89,7 +89,7 @@ fn edge_or_whole<F: Parse, const L2: usize>(
             return whole(packet, headers, opening);
         }
         match flow::open::<F>(&headers.key, &opening.flow) {
-            Ok(()) => return translate::in_place(packet, headers, stick(opening, headers)),
+            Ok(()) => return translate::entering(packet, headers, stick(opening, headers)),
             Err(OpenError::Taken) => {}
             Err(refused) => return refuse(refused),
         }
@@ -97,7 +97,7 @@ fn edge_or_whole<F: Parse, const L2: usize>(
     // Another service's flow answers this client in the same tuple: a source port of its own
     // tells them apart, and the client's egress hook undoes it.
     ports::open_with_port::<F>(&headers.key, &mut opening.flow, packet.skb())?;
-    translate::in_place(packet, headers, stick(opening, headers))
+    translate::entering(packet, headers, stick(opening, headers))
 }
 
 #[inline(always)]

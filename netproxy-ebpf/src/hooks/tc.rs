@@ -13,6 +13,8 @@ const NEXT: i32 = -1;
 #[inline(always)]
 pub(crate) fn ingress<const L2: usize>(context: TcContext) -> i32 {
     let packet = Skb::<L2>::new(context.skb.skb);
+    // Another node's, by a pair of devices whose other end has no hook of ours.
+    packet.take_mark();
     let verdict = match packet.protocol() {
         _ if packet.is_tagged() => Verdict::PASS,
         ETH_P_IP => ingress::packet::<V4, L2>(packet),
@@ -26,7 +28,7 @@ pub(crate) fn ingress<const L2: usize>(context: TcContext) -> i32 {
 pub(crate) fn egress<const L2: usize>(context: TcContext) -> i32 {
     let packet = Skb::<L2>::new(context.skb.skb);
     let verdict = match packet.protocol() {
-        _ if packet.is_tagged() => Verdict::PASS,
+        _ if packet.is_tagged() || packet.take_mark() => Verdict::PASS,
         ETH_P_IP => egress::packet::<V4, L2>(packet),
         ETH_P_IPV6 => egress::packet::<V6, L2>(packet),
         _ => Verdict::PASS,

@@ -65,6 +65,17 @@ impl<F: Icmp, const L2: usize> Translatable<F, L2> for About<'_, F> {
     }
 }
 
+/// Rewrites a packet that enters the node; the stack goes on with it, and it leaves as it is.
+#[inline(always)]
+pub(super) fn entering<F: Family, const L2: usize>(
+    packet: Skb<L2>,
+    what: &impl Translatable<F, L2>,
+    flow: &Flow<F::Address>,
+) -> Result<Verdict, Counter> {
+    packet.mark_translated();
+    in_place(packet, what, flow)
+}
+
 /// Rewrites; the stack goes on with the packet.
 #[inline(always)]
 pub(super) fn in_place<F: Family, const L2: usize>(
@@ -104,6 +115,7 @@ fn elsewhere<F: Family, const L2: usize>(
         _ => return in_place(packet, what, flow),
     };
     what.rewrite(packet, flow)?;
+    packet.mark_translated();
     Ok(Verdict::redirect(route.redirect(packet.is_from_host())))
 }
 
@@ -133,6 +145,7 @@ fn redirect<F: Family, const L2: usize>(
     }
     nat::decrement_ttl::<F, _>(packet)?;
     what.rewrite(packet, flow)?;
+    packet.mark_translated();
     Ok(Verdict::redirect(route.redirect(packet.is_from_host())))
 }
 

@@ -12,6 +12,9 @@ pub(crate) const ETH_P_IP: u32 = 0x0800_u16.to_be() as u32;
 const PACKET_HOST: u32 = 0;
 /// `PACKET_BROADCAST` and `PACKET_MULTICAST`.
 const TO_MANY: [u32; 2] = [1, 2];
+/// What is left in `tc_index`, which nothing else has used since the kernel has lost its tcindex and dsmark (6.3), of a
+/// packet that has its translation.
+const TRANSLATED: u32 = 0x6e70;
 /// As `ETH_P_IP`.
 pub(crate) const ETH_P_IPV6: u32 = 0x86dd_u16.to_be() as u32;
 
@@ -45,6 +48,26 @@ impl<const L2: usize> Skb<L2> {
     pub(crate) fn leave_note(self, note: u32) {
         // SAFETY: as above; programs at this hook may write here (tc_cls_act_is_valid_access).
         unsafe { (&raw mut (*self.skb).cb[0]).write_volatile(note) };
+    }
+
+    /// Says to the hook by which it leaves that nothing is left to do.
+    #[inline(always)]
+    pub(crate) fn mark_translated(self) {
+        // SAFETY: as above; programs at this hook may write here (tc_cls_act_is_valid_access).
+        unsafe { (&raw mut (*self.skb).tc_index).write_volatile(TRANSLATED) };
+    }
+
+    /// Whether that was said; from now on it was not.
+    #[inline(always)]
+    pub(crate) fn take_mark(self) -> bool {
+        // SAFETY: as above.
+        unsafe {
+            let is_translated = (*self.skb).tc_index == TRANSLATED;
+            if is_translated {
+                (&raw mut (*self.skb).tc_index).write_volatile(0);
+            }
+            is_translated
+        }
     }
 
     /// Whether it carries a VLAN tag: then the VLAN device's own hook sees it as well.
