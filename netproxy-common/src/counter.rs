@@ -35,9 +35,9 @@ macro_rules! counters {
 counters! {
     /// A flow was created.
     NewFlow => "new_flow", drop: false;
-    /// A flow moved to the assured tier.
+    /// The client has confirmed a flow.
     Assured => "assured", drop: false;
-    /// The assured tier is full; the flow stays in the LRU tier.
+    /// There is no room for a confirmed flow among those that nothing evicts.
     AssuredFull => "assured_full", drop: false;
     /// The pending tier refused an entry.
     PendingFull => "pending_full", drop: true;

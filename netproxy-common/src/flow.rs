@@ -2,8 +2,8 @@
 //!
 //! A flow at rest is two entries: one under the tuple the client sends (*forward*), one under the
 //! tuple in which the endpoint's answer is seen (*reply*). Each holds the complete translation,
-//! addresses and not ids, so that no change to services can break it. Two tiers: `PENDING_*`
-//! (LRU) for opening and closing flows, `FLOWS_*` (HASH) for *assured* ones.
+//! addresses and not ids, so that no change to services can break it. Two tiers: `FLOWS_*` (HASH), and
+//! `PENDING_*` (LRU) for what a crowd keeps out of it.
 
 use crate::other_layout::MORE_BYTES;
 use crate::plain_data;

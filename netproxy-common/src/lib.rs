@@ -36,6 +36,7 @@ pub mod socket;
 pub mod source;
 pub mod source_range;
 pub mod traffic;
+pub mod turnover;
 
 pub use address::{AddressFlags, Be16, Ipv4, Ipv6};
 pub use affinity::{Affinity, AffinityKey};
@@ -54,6 +55,7 @@ pub use socket::{CGROUP_LEVELS, Connection, Pair, SocketScope, StaleSocket, Talk
 pub use source::Source;
 pub use source_range::SourceRange;
 pub use traffic::{Traffic, Volume};
+pub use turnover::{PendingUntil, Turnover};
 
 /// Version of what is pinned where, whatever the layouts of the maps; part of the pins' path
 /// (`/sys/fs/bpf/netproxy/v1/`).

@@ -57,6 +57,13 @@ static PORTS_HIGH_COUNT: Global<u32> = Global::new(4_536);
 #[unsafe(no_mangle)]
 static PORTS_STRIDE: Global<u32> = Global::new(7_919);
 
+/// How many flows of a family that no client has confirmed each CPU may have in `FLOWS_*`.
+#[unsafe(no_mangle)]
+static MOST_OPENING: Global<u32> = Global::new(0);
+/// How many entries of `CLOSED_*` each CPU has.
+#[unsafe(no_mangle)]
+static CLOSED_PER_CPU: Global<u32> = Global::new(0);
+
 /// Bytes of what a connected socket has in the map that is walked, of whatever layout.
 #[unsafe(no_mangle)]
 static OLD_CONNECTION_BYTES: Global<u32> = Global::new(0);
@@ -72,6 +79,16 @@ pub(crate) fn old_connection_bytes() -> u32 {
 #[inline(always)]
 pub(crate) fn old_talk_bytes() -> u32 {
     OLD_TALK_BYTES.load()
+}
+
+#[inline(always)]
+pub(crate) fn most_opening() -> u32 {
+    MOST_OPENING.load()
+}
+
+#[inline(always)]
+pub(crate) fn closed_per_cpu() -> u32 {
+    CLOSED_PER_CPU.load()
 }
 
 #[inline(always)]

@@ -5,8 +5,8 @@ use netproxy_common::{DeviceFlags, Ipv4, Ipv6, Source};
 
 use crate::config;
 use crate::maps::{
-    self, Addresses, Affinities, Assured, Endpoints, Fragments, Frontends, Halves, Networks,
-    Openings, Pending, PortsTowards, SourceRanges,
+    self, Addresses, Affinities, Assured, Closed, Endpoints, Fragments, Frontends, Halves,
+    Networks, Openings, Pending, PortsTowards, SourceRanges,
 };
 
 /// An IP family of the datapath.
@@ -15,12 +15,16 @@ pub(crate) trait Family: 'static {
     type Address: Address + 'static;
     /// `AF_INET` or `AF_INET6`.
     const AF: u8;
+    /// Its number in maps that have an entry for each family.
+    const NUMBER: u32;
     /// Length of an IP header without options or extension headers.
     const HEADER_BYTES: usize;
     /// Whether the IP header has a checksum.
     const HAS_HEADER_CHECKSUM: bool;
     /// Offset of the source address in the IP header; the destination follows it.
     const SOURCE_OFFSET: usize;
+    /// Offset of the number of what is carried, or of the first extension header.
+    const PROTOCOL_OFFSET: usize;
     /// Offset of the TTL or hop limit.
     const TTL_OFFSET: usize;
     /// The `DeviceFlags` of a bridge that switches packets of this family past netfilter.
@@ -31,6 +35,7 @@ pub(crate) trait Family: 'static {
     fn endpoints() -> &'static Endpoints<Self::Address>;
     fn assured() -> &'static Assured<Self::Address>;
     fn pending() -> &'static Pending<Self::Address>;
+    fn closed() -> &'static Closed<Self::Address>;
     fn ports() -> &'static PortsTowards<Self::Address>;
     fn halves() -> &'static Halves<Self::Address>;
     fn service_cidrs() -> &'static Networks<Self::Address>;
@@ -98,15 +103,17 @@ macro_rules! family_maps {
 impl Family for V4 {
     type Address = Ipv4;
     const AF: u8 = 2;
+    const NUMBER: u32 = 0;
     const HEADER_BYTES: usize = 20;
     const HAS_HEADER_CHECKSUM: bool = true;
     const SOURCE_OFFSET: usize = 12;
+    const PROTOCOL_OFFSET: usize = 9;
     const TTL_OFFSET: usize = 8;
     const UNSEEN: u8 = DeviceFlags::UNSEEN_V4;
 
     family_maps!(Ipv4, addresses: Addresses => ADDRESSES_V4, frontends: Frontends => FRONTENDS_V4,
         endpoints: Endpoints => ENDPOINTS_V4, assured: Assured => FLOWS_V4,
-        pending: Pending => PENDING_V4, ports: PortsTowards => PORTS_V4,
+        pending: Pending => PENDING_V4, closed: Closed => CLOSED_V4, ports: PortsTowards => PORTS_V4,
         halves: Halves => HALVES_V4, service_cidrs: Networks => SERVICE_CIDRS_V4,
         pod_cidrs: Networks => POD_CIDRS_V4, source_ranges: SourceRanges => SOURCE_RANGES_V4,
         affinity: Affinities => AFFINITY_V4, openings: Openings => OPENINGS_V4,
@@ -156,15 +163,17 @@ impl Family for V4 {
 impl Family for V6 {
     type Address = Ipv6;
     const AF: u8 = 10;
+    const NUMBER: u32 = 1;
     const HEADER_BYTES: usize = 40;
     const HAS_HEADER_CHECKSUM: bool = false;
     const SOURCE_OFFSET: usize = 8;
+    const PROTOCOL_OFFSET: usize = 6;
     const TTL_OFFSET: usize = 7;
     const UNSEEN: u8 = DeviceFlags::UNSEEN_V6;
 
     family_maps!(Ipv6, addresses: Addresses => ADDRESSES_V6, frontends: Frontends => FRONTENDS_V6,
         endpoints: Endpoints => ENDPOINTS_V6, assured: Assured => FLOWS_V6,
-        pending: Pending => PENDING_V6, ports: PortsTowards => PORTS_V6,
+        pending: Pending => PENDING_V6, closed: Closed => CLOSED_V6, ports: PortsTowards => PORTS_V6,
         halves: Halves => HALVES_V6, service_cidrs: Networks => SERVICE_CIDRS_V6,
         pod_cidrs: Networks => POD_CIDRS_V6, source_ranges: SourceRanges => SOURCE_RANGES_V6,
         affinity: Affinities => AFFINITY_V6, openings: Openings => OPENINGS_V6,

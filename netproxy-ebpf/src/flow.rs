@@ -8,6 +8,8 @@
 
 mod life;
 mod opening;
+mod tier;
+mod turnover;
 
 use netproxy_common::flow::FlowFlags;
 use netproxy_common::protocol::TCP;
@@ -15,6 +17,7 @@ use netproxy_common::{Counter, Endpoint, Flow, FlowKey, FlowKind, FlowState};
 
 pub(crate) use self::life::note;
 pub(crate) use self::opening::{OpenError, Opened, key_of_answer, make_way, open, try_open};
+use self::tier::{Tier, is_pending_used, pointer};
 use crate::clock::now_s;
 use crate::count::count;
 use crate::family::Family;
@@ -31,7 +34,9 @@ pub(crate) fn of_packet<F: Family>(headers: &Headers<F>) -> Option<Flow<F::Addre
     let key = &headers.key;
     let mut flow = find::<F>(key)?;
     if life::is_over(&flow, key.protocol, headers.tcp_flags)
-        || (flow.state != FlowState::Established as u8 && is_orphan::<F>(key, &flow) != 0)
+        || (flow.state != FlowState::Established as u8
+            && is_pending_used::<F>()
+            && is_orphan::<F>(key, &flow) != 0)
     {
         forget::<F>(key, &flow);
         return None;
@@ -152,16 +157,26 @@ separate! {
 #[inline(always)]
 fn remove<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> u32 {
     // The partner first: `flow` may be the entry itself.
+    let is_opening = flow.state == FlowState::Opening as u8;
     let mut half = on_stack(key);
     half.turn_to_partner(flow);
     if is_partner::<F>(&half, key) {
-        let _ = F::pending().remove(&half);
-        let _ = F::assured().remove(&half);
+        remove_half::<F>(&half);
     }
     half = *key;
-    let _ = F::pending().remove(&half);
-    let _ = F::assured().remove(&half);
+    if remove_half::<F>(&half) && is_opening {
+        turnover::is_past_opening::<F>();
+    }
     0
+}
+
+/// Removes the half under `key`; whether it was in `FLOWS_*`.
+#[inline(always)]
+fn remove_half<F: Family>(key: &FlowKey<F::Address>) -> bool {
+    if is_pending_used::<F>() {
+        Tier::Pending.remove::<F>(key);
+    }
+    Tier::Assured.remove::<F>(key)
 }
 
 #[inline(always)]
@@ -184,15 +199,6 @@ fn is_partner<F: Family>(half: &FlowKey<F::Address>, key: &FlowKey<F::Address>) 
 #[inline(always)]
 fn on_stack<A: Copy>(key: &FlowKey<A>) -> FlowKey<A> {
     *key
-}
-
-/// The half under `key`, in whichever tier.
-#[inline(always)]
-fn pointer<F: Family>(key: &FlowKey<F::Address>) -> Option<*mut Flow<F::Address>> {
-    match F::assured().get_ptr_mut(key) {
-        Some(flow) => Some(flow),
-        None => F::pending().get_ptr_mut(key),
-    }
 }
 
 /// The other half of `flow` under `key`, as it would be inserted; nothing has been seen of it.

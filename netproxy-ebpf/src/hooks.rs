@@ -15,9 +15,21 @@ use core::num::NonZeroU32;
 use netproxy_common::Counter;
 
 use crate::count::count_index;
+use crate::icmp::Icmp;
+use crate::packet::{Headers, Skb};
+use crate::separate::separate_packet;
 
-/// Headers longer than this (link layer, options, extension headers, TCP) are not looked at.
-const HEADER_BYTES: usize = 128;
+separate_packet! {
+    /// Fills in the headers of a packet, all of which is then accessible that is looked at; zero: it is malformed.
+    fn read_headers(packet, mut headers) = fill
+        as read_headers_v4, read_headers_v6, read_headers_v4_l3, read_headers_v6_l3;
+}
+
+#[inline(always)]
+fn fill<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &mut Headers<F>) -> u32 {
+    Headers::<F>::make_accessible(packet);
+    u32::from(headers.fill(packet))
+}
 
 /// What becomes of a packet. Each hook maps it to the kernel's return codes in one place.
 ///

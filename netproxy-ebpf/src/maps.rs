@@ -6,10 +6,11 @@ use aya_ebpf::macros::btf_map;
 use netproxy_common::event::EVENTS_BYTES;
 use netproxy_common::network::NETWORKS;
 use netproxy_common::other_layout::MORE_BYTES;
+use netproxy_common::turnover::CLOSED_FLOWS;
 use netproxy_common::{
     AddressFlags, Affinity, AffinityKey, Connection, Device, DropKey, Endpoint, Event, Flow,
     FlowKey, Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Listener, Name, Network,
-    Ports, Range, Service, Source, SourceRange, Talk, Traffic,
+    PendingUntil, Ports, Range, Service, Source, SourceRange, Talk, Traffic, Turnover,
 };
 
 use crate::service::Snapshot;
@@ -46,6 +47,7 @@ pub(crate) type Frontends<A> = HashMap<FrontendKey<A>, Frontend, 262_144, GROWIN
 pub(crate) type Endpoints<A> = Array<Endpoint<A>, 524_288, MMAPABLE>;
 pub(crate) type Assured<A> = HashMap<FlowKey<A>, Flow<A>, 524_288, GROWING>;
 pub(crate) type Pending<A> = LruHashMap<FlowKey<A>, Flow<A>, 65_536>;
+pub(crate) type Closed<A> = Array<FlowKey<A>, { CLOSED_FLOWS as usize }>;
 pub(crate) type Halves<A> = PerCpuArray<Half<A>, 1>;
 pub(crate) type Openings<A> = PerCpuArray<Opening<A>, 1>;
 pub(crate) type PortsTowards<A> = LruHashMap<FrontendKey<A>, Ports, 16_384>;
@@ -100,16 +102,27 @@ pub(crate) static AFFINITY_V4: Affinities<Ipv4> = Affinities::new();
 #[btf_map]
 pub(crate) static AFFINITY_V6: Affinities<Ipv6> = Affinities::new();
 
-/// Assured flows: nothing evicts them.
+/// Flows: nothing evicts them.
 #[btf_map]
 pub(crate) static FLOWS_V4: Assured<Ipv4> = Assured::new();
 #[btf_map]
 pub(crate) static FLOWS_V6: Assured<Ipv6> = Assured::new();
-/// Opening and closing flows, which a flood may evict.
+/// Flows beyond what each CPU may open there, and those for which there is no room: a flood may evict them.
 #[btf_map]
 pub(crate) static PENDING_V4: Pending<Ipv4> = Pending::new();
 #[btf_map]
 pub(crate) static PENDING_V6: Pending<Ipv6> = Pending::new();
+/// Until when there is anything in `PENDING_*`, by family.
+#[btf_map]
+pub(crate) static PENDING_UNTIL: Array<PendingUntil, 2> = Array::new();
+/// What each CPU has opened and closed, by family.
+#[btf_map]
+pub(crate) static TURNOVER: PerCpuArray<Turnover, 2> = PerCpuArray::new();
+/// Closed flows in `FLOWS_*`, by either half: of each CPU those that it has closed last.
+#[btf_map]
+pub(crate) static CLOSED_V4: Closed<Ipv4> = Closed::new();
+#[btf_map]
+pub(crate) static CLOSED_V6: Closed<Ipv6> = Closed::new();
 
 /// The source ports towards a destination.
 #[btf_map]

@@ -27,6 +27,9 @@ pub(crate) const ETHERNET: usize = 14;
 /// Devices whose packets start with the IP header.
 pub(crate) const NO_LINK_LAYER: usize = 0;
 
+/// Headers longer than this (link layer, options, extension headers, TCP) are not looked at.
+const HEADER_BYTES: usize = 128;
+
 /// No transport header that is looked at starts beyond; a mask.
 const MOST_HEADERS: usize = 0x7f;
 
@@ -134,6 +137,34 @@ impl<F: Family> Headers<F> {
             transport_bytes: 0,
             pad: 0,
         }
+    }
+
+    /// Makes what is looked at directly accessible. The payload of what a process of this node sends by TCP is elsewhere,
+    /// and pulling some of it would have it copied, and the packet with it.
+    #[inline(always)]
+    pub(crate) fn make_accessible<P: Packet>(packet: P) {
+        let ip_bytes = if F::HAS_HEADER_CHECKSUM {
+            // Two bytes: of the first alone, LLVM makes a comparison by which the verifier learns nothing
+            // (find_good_pkt_pointers in kernel/bpf/verifier.c).
+            let [first, _]: [u8; 2] = packet.read(P::IP).unwrap_or_default();
+            usize::from(first & 0x0f) * 4
+        } else {
+            F::HEADER_BYTES
+        };
+        if !transport::is_tcp_accessible::<F, P>(packet, ip_bytes) {
+            packet.make_accessible(HEADER_BYTES);
+        }
+    }
+
+    /// The destination address alone; None: the packet is too short.
+    #[inline(always)]
+    pub(crate) fn destination<P: Packet>(packet: P) -> Option<F::Address> {
+        let at = P::IP + F::SOURCE_OFFSET + size_of::<F::Address>();
+        let destination = packet.read(at).or_else(|| {
+            packet.make_accessible(HEADER_BYTES);
+            packet.read(at)
+        });
+        destination.map(F::Address::from_wire)
     }
 
     /// Offset of the transport header.

@@ -61,18 +61,18 @@ macro_rules! exported {
 }
 
 /// Makes `name<F, L2>(packet, headers, numbers) -> u32` for both families and with and without a link
-/// layer, which runs `body<F, L2>` exported under a name for each.
+/// layer, which runs `body<F, L2>` exported under a name for each. `ref headers` and `mut headers` as above.
 macro_rules! separate_packet {
     ($(
         $(#[$doc:meta])*
-        $visibility:vis fn $name:ident(packet, headers $(; $($number:ident),+)?)
+        $visibility:vis fn $name:ident(packet, $access:ident headers $(; $($number:ident),+)?)
             = $body:ident as $v4:ident, $v6:ident, $v4_l3:ident, $v6_l3:ident;
     )+) => {$(
         $(#[$doc])*
         #[inline(always)]
         $visibility fn $name<F: $crate::icmp::Icmp, const L2: usize>(
             packet: $crate::packet::Skb<L2>,
-            headers: &$crate::packet::Headers<F>,
+            headers: $crate::separate::reference!($access $crate::packet::Headers<F>),
             $($($number: u32,)+)?
         ) -> u32 {
             let (skb, headers) = (packet.skb(), core::ptr::from_ref(headers).cast_mut());
@@ -86,22 +86,22 @@ macro_rules! separate_packet {
         }
 
         $crate::separate::exported_packet! {
-            $v4: $crate::family::V4, $crate::packet::ETHERNET, $body, [$($($number),+)?]
+            $v4: $crate::family::V4, $crate::packet::ETHERNET, $access, $body, [$($($number),+)?]
         }
         $crate::separate::exported_packet! {
-            $v6: $crate::family::V6, $crate::packet::ETHERNET, $body, [$($($number),+)?]
+            $v6: $crate::family::V6, $crate::packet::ETHERNET, $access, $body, [$($($number),+)?]
         }
         $crate::separate::exported_packet! {
-            $v4_l3: $crate::family::V4, $crate::packet::NO_LINK_LAYER, $body, [$($($number),+)?]
+            $v4_l3: $crate::family::V4, $crate::packet::NO_LINK_LAYER, $access, $body, [$($($number),+)?]
         }
         $crate::separate::exported_packet! {
-            $v6_l3: $crate::family::V6, $crate::packet::NO_LINK_LAYER, $body, [$($($number),+)?]
+            $v6_l3: $crate::family::V6, $crate::packet::NO_LINK_LAYER, $access, $body, [$($($number),+)?]
         }
     )+};
 }
 
 macro_rules! exported_packet {
-    ($name:ident: $family:ty, $l2:expr, $body:ident, [$($number:ident),*]) => {
+    ($name:ident: $family:ty, $l2:expr, $access:ident, $body:ident, [$($number:ident),*]) => {
         #[unsafe(no_mangle)]
         #[inline(never)]
         extern "C" fn $name(
@@ -110,7 +110,7 @@ macro_rules! exported_packet {
             $($number: u32,)*
         ) -> u32 {
             // SAFETY: as for `exported`; the caller has filled them in.
-            match unsafe { headers.as_ref() } {
+            match unsafe { $crate::separate::borrow!($access headers) } {
                 Some(headers) => $body::<$family, { $l2 }>(
                     $crate::packet::Skb::new(skb),
                     headers,

@@ -61,6 +61,7 @@ mod syscall;
 mod test_run;
 mod traffic;
 mod transfer;
+mod turnover;
 mod view;
 mod xdp;
 
@@ -107,6 +108,7 @@ use self::services::{Put, Services};
 use self::socket_clients::SocketClients;
 use self::sources::Sources;
 use self::traffic::Carried;
+use self::turnover::Turnovers;
 use crate::model::{ObjectName, Protocol};
 use crate::node::Attachment;
 use crate::plan::WantedPort;
@@ -158,6 +160,7 @@ pub struct Datapath {
     carried: Carried,
     flows: FlowTable,
     expiry: Expiry,
+    turnovers: Turnovers,
     ports: PortsWatch,
     handover: Handover,
 }
@@ -189,6 +192,7 @@ impl Datapath {
         let ports = PortsWatch::adopt(&mut loaded)?;
         let drops = Drops::adopt(&mut loaded)?;
         let handover = Handover::adopt(&mut loaded)?;
+        let turnovers = Turnovers::adopt(&mut loaded)?;
         let devices = Devices::adopt(
             loaded,
             &options.pins,
@@ -209,6 +213,7 @@ impl Datapath {
             carried,
             flows,
             expiry: Expiry::default(),
+            turnovers,
             ports,
             handover,
         })

@@ -339,6 +339,7 @@ fn a_syn_does_not_disturb_a_living_connection() {
 fn a_lost_half_is_restored_by_the_other() {
     let mut world = World::new();
     for flavour in Flavour::ALL {
+        world.crowd();
         let connection = Connection::new(&mut world, flavour);
         connection.client_sends(connection.request());
 
@@ -361,6 +362,7 @@ fn a_lost_half_of_a_whole_flow_comes_back_with_its_source_port() {
         let shop = Shop::new(flavour, 1).elsewhere(endpoint.ip());
         world.forget_flows();
         world.serve(&[&shop]);
+        world.crowd();
         let client = flavour.outside().at(40_000);
         let request = flavour.first(client, shop.node_port());
         let source = world.ingress("eth0", &request).source();

@@ -18,6 +18,7 @@ fn far(world: &mut World, flavour: Flavour) -> (Shop, SocketAddr) {
     let shop = Shop::new(flavour, 1).elsewhere(endpoint.ip());
     world.forget_flows();
     world.serve(&[&shop]);
+    world.crowd();
     (shop, endpoint)
 }
 

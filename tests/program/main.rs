@@ -47,6 +47,7 @@ mod succession;
 mod switched;
 mod too_big;
 mod traffic;
+mod turnover;
 mod unused_address;
 mod whole;
 mod whole_life;

@@ -1,11 +1,13 @@
-//! The life of a flow: opening, established, closing; which tier its halves are in follows from it.
+//! The life of a flow: opening, established, closing. Its halves change where they are, but for those that a crowd has
+//! kept out of the assured tier.
 
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use netproxy_common::flow::FlowFlags;
 use netproxy_common::protocol::has_connections;
 use netproxy_common::{Counter, Flow, FlowKey, FlowState};
 
-use super::{is_orphan, on_stack, partner, pointer};
+use super::tier::{Tier, use_pending};
+use super::{is_orphan, on_stack, partner, turnover};
 use crate::clock::now_s;
 use crate::count::count;
 use crate::family::Family;
@@ -21,12 +23,18 @@ pub(crate) fn note<F: Family>(
     flow: &mut Flow<F::Address>,
     tcp_flags: u8,
 ) {
-    if flow.state == FlowState::Established as u8 {
+    if flow.state == FlowState::Closing as u8 {
+        return;
+    }
+    let is_established = flow.state == FlowState::Established as u8;
+    // Who has sent FIN may still reset.
+    if tcp_flags & RST != 0
+        || (is_established && tcp_flags & FIN != 0 && !flow.has(FlowFlags::CLOSED))
+    {
+        note_close::<F>(key, flow, u32::from(tcp_flags));
+    } else if is_established {
         let deadline_s = now_s() + FlowState::Established.lifetime_s(key.protocol);
-        // Who has sent FIN may still reset.
-        if tcp_flags & RST != 0 || (tcp_flags & FIN != 0 && !flow.has(FlowFlags::CLOSED)) {
-            note_close::<F>(key, flow, u32::from(tcp_flags));
-        } else if flow.deadline_s != deadline_s {
+        if flow.deadline_s != deadline_s {
             if let Some(entry) = F::assured().get_ptr_mut(key) {
                 // SAFETY: a live map value; an aligned u32 store. If the entry was recycled
                 // meanwhile, some flow lives a little longer.
@@ -36,7 +44,7 @@ pub(crate) fn note<F: Family>(
                 note_opening::<F>(key, flow, u32::from(tcp_flags));
             }
         }
-    } else if flow.state == FlowState::Opening as u8 {
+    } else {
         note_opening::<F>(key, flow, u32::from(tcp_flags));
     }
 }
@@ -61,7 +69,7 @@ separate! {
     /// spoofed sources cannot fill the tier that nothing evicts.
     fn note_opening(ref key: FlowKey, mut flow: Flow; tcp_flags)
         = go_on_opening as note_opening_v4, note_opening_v6;
-    /// A FIN or RST on an established flow: it closes once both sides have sent FIN, or one RST.
+    /// A FIN on an established flow, or an RST: it closes once both sides have sent FIN, or one RST.
     fn note_close(ref key: FlowKey, mut flow: Flow; tcp_flags)
         = go_on_closing as note_close_v4, note_close_v6;
 }
@@ -77,20 +85,26 @@ fn go_on_opening<F: Family>(
     let Some(partner) = partner::<F>(key, flow) else {
         return 0;
     };
-    if tcp_flags & RST != 0 {
-        close::<F>(key, flow, partner);
+    let Some((entry, tier)) = find::<F>(key) else {
         return 0;
-    }
+    };
     let is_established = flow.state == FlowState::Established as u8;
-    match F::pending().get_ptr_mut(&partner.key) {
+    match other_of::<F>(key, partner, tier) {
         Some(other) => {
             // SAFETY: a live map value.
             let seen = unsafe { (*other).flags };
             let is_answered = seen & FlowFlags::SEEN != 0
                 && (!has_connections(key.protocol) || tcp_flags & (SYN | ACK) == ACK);
             if !flow.has(FlowFlags::REPLY) && (is_answered || is_established) {
-                partner.flow.flags |= seen;
-                promote::<F>(key, flow, partner);
+                if tier == Tier::Assured {
+                    turn::<F>(key, entry, FlowState::Established, FlowFlags::SEEN);
+                    turn::<F>(key, other, FlowState::Established, FlowFlags::SEEN);
+                    turnover::is_past_opening::<F>();
+                    count(Counter::Assured);
+                } else {
+                    partner.flow.flags |= seen;
+                    promote::<F>(key, flow, partner);
+                }
                 return 0;
             }
             if flow.has(FlowFlags::SWITCHED) {
@@ -101,22 +115,63 @@ fn go_on_opening<F: Family>(
         }
         // The LRU took the other half.
         None => {
-            let _ = F::pending().insert(&partner.key, &partner.flow, u64::from(BPF_NOEXIST));
+            let _ = tier.insert::<F>(&partner.key, &partner.flow, BPF_NOEXIST);
         }
     }
-    if let Some(entry) = F::pending().get_ptr_mut(key) {
-        let state = if is_established {
-            FlowState::Established
-        } else {
-            FlowState::Opening
-        };
-        // SAFETY: as in `note`.
-        unsafe {
-            (&raw mut (*entry).deadline_s).write_volatile(now_s() + state.lifetime_s(key.protocol));
-            (&raw mut (*entry).flags).write_volatile(flow.flags | FlowFlags::SEEN);
-        }
+    let state = if is_established {
+        FlowState::Established
+    } else {
+        FlowState::Opening
+    };
+    let deadline_s = now_s() + state.lifetime_s(key.protocol);
+    if tier == Tier::Pending {
+        use_pending::<F>(state, deadline_s);
+    }
+    // SAFETY: as in `note`.
+    unsafe {
+        (&raw mut (*entry).deadline_s).write_volatile(deadline_s);
+        (&raw mut (*entry).flags).write_volatile(flow.flags | FlowFlags::SEEN);
     }
     0
+}
+
+/// The half under `key`, and where it is.
+#[inline(always)]
+fn find<F: Family>(key: &FlowKey<F::Address>) -> Option<(*mut Flow<F::Address>, Tier)> {
+    match Tier::Assured.pointer::<F>(key) {
+        Some(flow) => Some((flow, Tier::Assured)),
+        None => Some((Tier::Pending.pointer::<F>(key)?, Tier::Pending)),
+    }
+}
+
+/// The other half of the one under `key`, in the same tier.
+#[inline(always)]
+fn other_of<F: Family>(
+    key: &FlowKey<F::Address>,
+    partner: &Half<F::Address>,
+    tier: Tier,
+) -> Option<*mut Flow<F::Address>> {
+    tier.pointer::<F>(&partner.key)
+        // SAFETY: a live map value.
+        .filter(|other| unsafe { (**other).is_partner_of(key) })
+}
+
+/// Puts a half into `state`.
+#[inline(always)]
+fn turn<F: Family>(
+    key: &FlowKey<F::Address>,
+    half: *mut Flow<F::Address>,
+    state: FlowState,
+    flags: u8,
+) {
+    let deadline_s = now_s() + state.lifetime_s(key.protocol);
+    // SAFETY: as in `note`.
+    unsafe {
+        let before = (&raw const (*half).flags).read_volatile();
+        (&raw mut (*half).deadline_s).write_volatile(deadline_s);
+        (&raw mut (*half).flags).write_volatile(before | flags);
+        (&raw mut (*half).state).write_volatile(state as u8);
+    }
 }
 
 /// Moves both halves to the assured tier; inserts before it deletes.
@@ -126,36 +181,36 @@ fn promote<F: Family>(
     flow: &mut Flow<F::Address>,
     partner: &mut Half<F::Address>,
 ) {
-    enter(
-        FlowState::Established,
-        FlowFlags::SEEN,
-        key.protocol,
-        flow,
-        &mut partner.flow,
-    );
-    if F::assured()
-        .insert(&partner.key, &partner.flow, u64::from(BPF_ANY))
+    let deadline_s = now_s() + FlowState::Established.lifetime_s(key.protocol);
+    for half in [&mut *flow, &mut partner.flow] {
+        half.state = FlowState::Established as u8;
+        half.flags |= FlowFlags::SEEN;
+        half.deadline_s = deadline_s;
+    }
+    if Tier::Assured
+        .insert::<F>(&partner.key, &partner.flow, BPF_ANY)
         .is_ok()
     {
         partner.flow = *flow;
-        if F::assured()
-            .insert(key, &partner.flow, u64::from(BPF_ANY))
+        if Tier::Assured
+            .insert::<F>(key, &partner.flow, BPF_ANY)
             .is_ok()
         {
-            let _ = F::pending().remove(key);
-            let _ = F::pending().remove(&partner.key);
+            Tier::Pending.remove::<F>(key);
+            Tier::Pending.remove::<F>(&partner.key);
             count(Counter::Assured);
             return;
         }
-        let _ = F::assured().remove(&partner.key);
+        Tier::Assured.remove::<F>(&partner.key);
     }
     count(Counter::AssuredFull);
+    use_pending::<F>(FlowState::Established, deadline_s);
     partner.flow = *flow;
     partner.flow.turn_to_partner(key);
     partner.flow.flags |= FlowFlags::SEEN;
-    let _ = F::pending().insert(&partner.key, &partner.flow, u64::from(BPF_ANY));
+    let _ = Tier::Pending.insert::<F>(&partner.key, &partner.flow, BPF_ANY);
     partner.flow = *flow;
-    let _ = F::pending().insert(key, &partner.flow, u64::from(BPF_ANY));
+    let _ = Tier::Pending.insert::<F>(key, &partner.flow, BPF_ANY);
 }
 
 #[inline(always)]
@@ -168,52 +223,45 @@ fn go_on_closing<F: Family>(
     let Some(partner) = partner::<F>(key, flow) else {
         return 0;
     };
+    let Some((entry, tier)) = find::<F>(key) else {
+        return 0;
+    };
     // A flow that found no room in the assured tier may have lost its partner.
-    if is_orphan::<F>(key, flow) != 0 {
-        let _ = F::pending().remove(key);
+    if tier == Tier::Pending && is_orphan::<F>(key, flow) != 0 {
+        tier.remove::<F>(key);
         return 0;
     }
     let is_over = tcp_flags as u8 & RST != 0
         // SAFETY: a live map value.
-        || pointer::<F>(&partner.key).is_none_or(|other| unsafe { (*other).has(FlowFlags::CLOSED) });
+        || other_of::<F>(key, partner, tier).is_none_or(|other| unsafe { (*other).has(FlowFlags::CLOSED) });
     if is_over {
-        close::<F>(key, flow, partner);
-    } else if let Some(entry) = pointer::<F>(key) {
+        close::<F>(key, entry, tier, partner);
+    } else {
         // SAFETY: as in `note`.
         unsafe { (&raw mut (*entry).flags).write_volatile(flow.flags | FlowFlags::CLOSED) };
     }
     0
 }
 
-/// Moves both halves to the LRU tier, where they wait out stray segments.
+/// Closes both halves, which wait out stray segments.
 #[inline(always)]
 fn close<F: Family>(
     key: &FlowKey<F::Address>,
-    flow: &mut Flow<F::Address>,
+    entry: *mut Flow<F::Address>,
+    tier: Tier,
     partner: &mut Half<F::Address>,
 ) {
-    let seen = FlowFlags::CLOSED | FlowFlags::SEEN;
-    enter(
-        FlowState::Closing,
-        seen,
-        key.protocol,
-        flow,
-        &mut partner.flow,
-    );
-    let _ = F::pending().insert(&partner.key, &partner.flow, u64::from(BPF_ANY));
-    partner.flow = *flow;
-    let _ = F::pending().insert(key, &partner.flow, u64::from(BPF_ANY));
-    let _ = F::assured().remove(&partner.key);
-    let _ = F::assured().remove(key);
-}
-
-/// Puts both halves into `state`.
-#[inline(always)]
-fn enter<A>(state: FlowState, seen: u8, protocol: u8, flow: &mut Flow<A>, partner: &mut Flow<A>) {
-    let deadline_s = now_s() + state.lifetime_s(protocol);
-    for half in [flow, partner] {
-        half.state = state as u8;
-        half.flags |= seen;
-        half.deadline_s = deadline_s;
+    let flags = FlowFlags::CLOSED | FlowFlags::SEEN;
+    // SAFETY: a live map value.
+    let is_opening = unsafe { (*entry).state } == FlowState::Opening as u8;
+    if let Some(other) = other_of::<F>(key, partner, tier) {
+        turn::<F>(key, other, FlowState::Closing, flags);
+    }
+    turn::<F>(key, entry, FlowState::Closing, flags);
+    if tier == Tier::Assured {
+        if is_opening {
+            turnover::is_past_opening::<F>();
+        }
+        turnover::closed::<F>(key, partner);
     }
 }

@@ -6,9 +6,11 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use netproxy_common::{Counter, Flow, FlowKey, FlowState};
 
-use super::{forget, is_alive, is_partner, on_stack, partner, pointer};
+use super::tier::{Tier, pointer, use_pending};
+use super::{forget, is_alive, on_stack, partner, turnover};
 use crate::count::count;
 use crate::family::Family;
+use crate::maps::Half;
 use crate::separate::separate;
 
 /// Why a flow could not be opened; zero stands for none.
@@ -103,33 +105,56 @@ fn insert_both<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) ->
     if taken != 0 {
         return taken;
     }
-    if let Err(refused) = F::pending().insert(&reply.key, &reply.flow, u64::from(BPF_NOEXIST)) {
+    if turnover::has_room::<F>() {
+        let refused = insert_into::<F>(Tier::Assured, key, flow, reply);
+        if refused != OpenError::Full as u32 {
+            if refused == 0 {
+                turnover::opened::<F>();
+            }
+            return refused;
+        }
+        reply.flow = *flow;
+        reply.flow.turn_to_partner(key);
+    }
+    use_pending::<F>(FlowState::Opening, flow.deadline_s);
+    insert_into::<F>(Tier::Pending, key, flow, reply)
+}
+
+/// Inserts both halves into a tier, `reply` first. That is in the other tier since, too, if another CPU has put it
+/// there: each inserts before it looks, so that not both go on.
+#[inline(always)]
+fn insert_into<F: Family>(
+    tier: Tier,
+    key: &FlowKey<F::Address>,
+    flow: &Flow<F::Address>,
+    reply: &mut Half<F::Address>,
+) -> u32 {
+    if let Err(refused) = tier.insert::<F>(&reply.key, &reply.flow, BPF_NOEXIST) {
         return if refused == EEXIST {
             OpenError::Taken as u32
         } else {
             OpenError::Full as u32
         };
     }
-    // Pending first, then a look in assured: a promotion inserts there before it deletes here.
-    if F::assured().get_ptr(&reply.key).is_some() {
-        let _ = F::pending().remove(&reply.key);
+    if tier.is_in_other::<F>(&reply.key) {
+        tier.remove::<F>(&reply.key);
         return OpenError::Taken as u32;
     }
     reply.flow = *flow;
-    match F::pending().insert(key, &reply.flow, u64::from(BPF_NOEXIST)) {
+    let error = match tier.insert::<F>(key, &reply.flow, BPF_NOEXIST) {
+        Ok(()) if tier.is_in_other::<F>(key) => {
+            tier.remove::<F>(key);
+            OpenError::Exists
+        }
         Ok(()) => {
             count(Counter::NewFlow);
-            0
+            return 0;
         }
-        Err(refused) => {
-            let _ = F::pending().remove(&reply.key);
-            if refused == EEXIST {
-                OpenError::Exists as u32
-            } else {
-                OpenError::Full as u32
-            }
-        }
-    }
+        Err(EEXIST) => OpenError::Exists,
+        Err(_) => OpenError::Full,
+    };
+    tier.remove::<F>(&reply.key);
+    error as u32
 }
 
 /// The tuple in which the flow will be answered that this CPU has just opened.
@@ -176,24 +201,15 @@ fn give_up<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> u32
     let Some(reply) = partner::<F>(key, flow) else {
         return 0;
     };
-    if F::assured().get_ptr(&reply.key).is_some() {
-        return 0;
-    }
-    let Some(other) = F::pending().get_ptr(&reply.key) else {
+    let Some(other) = pointer::<F>(&reply.key) else {
         return 0;
     };
-    // SAFETY: a live map value, read before anything is removed.
+    // SAFETY: a live map value, which `forget` reads before it removes anything.
     let other = unsafe { &*other };
     if !may_give_way(other) {
         return 0;
     }
-    // Not from the assured tier: if it is assured at this moment, it stays.
-    let mut half = reply.key;
-    half.turn_to_partner(other);
-    if is_partner::<F>(&half, &reply.key) {
-        let _ = F::pending().remove(&half);
-    }
-    let _ = F::pending().remove(&reply.key);
+    forget::<F>(&reply.key, other);
     count(Counter::FlowGivenUp);
     1
 }

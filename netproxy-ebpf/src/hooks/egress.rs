@@ -14,9 +14,8 @@ use crate::{device, drops, events, flow, fragment, service, traffic};
 
 #[inline(always)]
 pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
-    packet.make_accessible(super::HEADER_BYTES);
     let mut headers = Headers::<F>::blank();
-    if !headers.fill(packet) {
+    if super::read_headers(packet, &mut headers) == 0 {
         return Verdict::PASS;
     }
     let known = if headers.piece.is_fragment() && !fragment::complete(packet, &mut headers) {
@@ -76,7 +75,7 @@ fn of_flow<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> O
 
 separate_packet! {
     /// What becomes of an ICMP error about a packet of a flow; zero: it is no such error.
-    fn about_flow(packet, headers) = about
+    fn about_flow(packet, ref headers) = about
         as about_flow_at_egress_v4, about_flow_at_egress_v6,
         about_flow_at_egress_v4_l3, about_flow_at_egress_v6_l3;
 }

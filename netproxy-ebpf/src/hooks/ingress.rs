@@ -10,23 +10,28 @@ use crate::icmp::about::About;
 use crate::icmp::{self, Icmp};
 use crate::packet::{Headers, Packet as _, Skb};
 use crate::separate::separate_packet;
-use crate::{device, drops, events, flow, fragment, service, traffic};
+use crate::{device, drops, events, flow, fragment, networks, service, traffic};
 
 #[inline(always)]
 pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
-    packet.make_accessible(super::HEADER_BYTES);
-    let mut headers = Headers::<F>::blank();
-    if !headers.fill(packet) {
+    // What is on its way to somebody else is told by its destination, without a look at the rest.
+    let Some(destination) = Headers::<F>::destination(packet) else {
+        return Verdict::PASS;
+    };
+    let address = service::address::<F>(&destination);
+    if address.has(AddressFlags::LEFT_ALONE)
+        || (address.bits == 0 && !networks::is_service::<F>(&destination))
+    {
         return Verdict::PASS;
     }
-    let address = service::address::<F>(&headers.key.destination);
+    let mut headers = Headers::<F>::blank();
+    if super::read_headers(packet, &mut headers) == 0 {
+        return Verdict::PASS;
+    }
     if address.bits == 0 {
-        let verdict = open::nowhere(&headers);
+        let verdict = open::at_unused_address(&headers);
         events::of_packet::<F>(&headers.key, verdict, verdict, packet.ifindex());
         return verdict;
-    }
-    if address.has(AddressFlags::LEFT_ALONE) {
-        return Verdict::PASS;
     }
     let known = if headers.piece.is_fragment() && !fragment::complete(packet, &mut headers) {
         None
@@ -68,7 +73,7 @@ fn of_flow<F: Icmp, const L2: usize>(packet: Skb<L2>, headers: &Headers<F>) -> O
 
 separate_packet! {
     /// What becomes of an ICMP error about a packet of a flow; zero: it is no such error.
-    fn about_flow(packet, headers) = about
+    fn about_flow(packet, ref headers) = about
         as about_flow_at_ingress_v4, about_flow_at_ingress_v6,
         about_flow_at_ingress_v4_l3, about_flow_at_ingress_v6_l3;
 }

@@ -55,7 +55,17 @@ pub(super) fn for_host<F: Parse, const L2: usize>(
 /// through somebody else's rules.
 #[inline(always)]
 pub(super) fn nowhere<F: Family>(headers: &Headers<F>) -> Verdict {
-    if headers.opens() && networks::is_service::<F>(&headers.key.destination) {
+    if networks::is_service::<F>(&headers.key.destination) {
+        at_unused_address(headers)
+    } else {
+        Verdict::PASS
+    }
+}
+
+/// The same, of an address in such a network.
+#[inline(always)]
+pub(super) fn at_unused_address<F: Family>(headers: &Headers<F>) -> Verdict {
+    if headers.opens() {
         Verdict::drop(Counter::UnusedAddress)
     } else {
         Verdict::PASS

@@ -60,7 +60,7 @@ pub(crate) fn tell_sender<F: Icmp, const L2: usize>(
 
 separate_packet! {
     /// As `tell_sender`.
-    fn tell(packet, headers; refusal, sender) = answer
+    fn tell(packet, ref headers; refusal, sender) = answer
         as tell_sender_v4, tell_sender_v6, tell_sender_v4_l3, tell_sender_v6_l3;
 }
 

@@ -5,6 +5,7 @@ use netproxy_common::protocol::{SCTP, TCP, UDP, has_ports};
 
 use super::Bytes;
 use super::sctp::{self, Sctp};
+use crate::family::Family;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -118,6 +119,20 @@ pub(super) fn header_bytes<B: Bytes>(packet: B, offset: usize, protocol: u8) -> 
         Some(header) => usize::from(header.offset >> 4) * 4,
         None => size_of::<Tcp>(),
     }
+}
+
+/// Whether `packet` is one of TCP, in an IP header of `ip_bytes`, and all its headers are directly accessible.
+#[inline(always)]
+pub(super) fn is_tcp_accessible<F: Family, B: Bytes>(packet: B, ip_bytes: usize) -> bool {
+    if packet.read::<u8>(B::IP + F::PROTOCOL_OFFSET) != Some(TCP) {
+        return false;
+    }
+    let start = B::IP + ip_bytes;
+    let Some(header) = packet.read::<Tcp>(start) else {
+        return false;
+    };
+    let end = start + usize::from(header.offset >> 4) * 4;
+    packet.read::<u8>(end.wrapping_sub(1) & 0xff).is_some()
 }
 
 /// Where a packet ends whose IP header says that `length` bytes follow `start`.

@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::table::{Cell, Listing, OutputArgs, Row};
 
 const DETAILS: &str = "\
-FLOWS_* hold assured flows, two entries each; nothing evicts them, and what finds no room stays in PENDING_*
-(counted as assured_full). PENDING_* hold opening and closing flows; where they are full, the one that has
-been silent for longest goes. Entries past their deadline count until the agent removes them.
+FLOWS_* hold flows, two entries each; nothing evicts them. Half of the room may be taken by flows that no client
+has confirmed; what a flood opens beyond, and what finds no room (counted as assured_full), is in PENDING_*, where
+the one that has been silent for longest makes way. Entries past their deadline count until the agent removes them.
 
 With -o json, an array of objects: map, entries, capacity (numbers).
 

@@ -67,6 +67,7 @@ impl Datapath {
                 seen: None,
             });
         };
+        self.turnovers.correct(&seen.flows)?;
         let free = self.services.forget_ids_but(&in_use.services);
         self.drops.forget(&free)?;
         self.carried.forget(&free)?;

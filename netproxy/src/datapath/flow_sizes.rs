@@ -9,10 +9,11 @@ use thiserror::Error;
 use super::MapSize;
 use super::map_size::MOST_ENTRIES;
 
-/// Memory for which there is room for one half of an assured flow. A half takes 112 bytes of IPv4 and 144 of
-/// IPv6 once it is there, and the empty table 16 bytes for each: a thousandth of the memory.
-const BYTES_PER_ASSURED: u64 = 16 << 10;
-/// The same for the tier of opening and closing flows, whose memory is taken at once.
+/// Memory for which there is room for one half of a flow. A half takes 112 bytes of IPv4 and 144 of IPv6 once it is
+/// there, and the empty table 16 bytes for each: what is seldom touched is seldom in a cache, so there is no more than
+/// is of use.
+const BYTES_PER_ASSURED: u64 = 64 << 10;
+/// The same for the tier that takes what a flood opens, whose memory is taken at once.
 const BYTES_PER_PENDING: u64 = 128 << 10;
 /// As many flows as kube-proxy sees to (`conntrack.min`), in halves.
 const LEAST_ASSURED: u32 = 2 * 131_072;
@@ -94,7 +95,7 @@ mod tests {
     #[test]
     fn the_flow_table_follows_the_machines_memory_between_bounds() {
         assert_eq!(entries(1 << 30), [262_144, 65_536]);
-        assert_eq!(entries(16 << 30), [1_048_576, 131_072]);
+        assert_eq!(entries(32 << 30), [524_288, 262_144]);
         assert_eq!(entries(1 << 40), [MOST_ENTRIES, MOST_PENDING]);
     }
 

@@ -30,7 +30,7 @@ pub struct FlowEntry {
     pub kind: FlowKind,
     /// Where it is in its life.
     pub state: FlowState,
-    /// Whether it is in the tier that nothing evicts.
+    /// Whether its client has confirmed it and nothing evicts it.
     pub is_assured: bool,
     /// The service's id.
     pub service: u32,
@@ -198,12 +198,13 @@ pub(super) fn now_s() -> u32 {
 pub(super) fn entry<A: Encode>(
     key: &FlowKey<A>,
     flow: &Flow<A>,
-    is_assured: bool,
+    is_in_assured: bool,
     now_s: u32,
 ) -> Option<FlowEntry> {
     if flow.has(FlowFlags::REPLY) || key.source == A::UNSPECIFIED {
         return None;
     }
+    let state = FlowState::from_u8(flow.state)?;
     Some(FlowEntry {
         protocol: Protocol::from_number(key.protocol)?,
         client: SocketAddr::new(key.source.to_ip(), key.source_port.get()),
@@ -211,8 +212,8 @@ pub(super) fn entry<A: Encode>(
         endpoint: SocketAddr::new(flow.destination.to_ip(), flow.destination_port.get()),
         source: SocketAddr::new(flow.source.to_ip(), flow.source_port.get()),
         kind: FlowKind::from_u8(flow.kind)?,
-        state: FlowState::from_u8(flow.state)?,
-        is_assured,
+        state,
+        is_assured: is_in_assured && state == FlowState::Established,
         service: flow.service,
         expires_s: flow.deadline_s.saturating_sub(now_s),
     })

@@ -125,23 +125,25 @@ impl Tiers {
         FlowKey<A>: Pod,
         Flow<A>: Pod,
     {
-        let tier = &self.pending;
-        let look_up = |key: &FlowKey<A>| {
-            batch::look_up::<_, Flow<A>>(&tier.map, key)
-                .map_err(DatapathError::map(tier.name, "read"))
-        };
-        let Some(flow) = look_up(key)?
-            .filter(|flow| flow.state == FlowState::Opening as u8 && !flow.has(FlowFlags::REPLY))
-        else {
-            return Ok(None);
-        };
-        let mut gone = vec![*key];
-        let partner_key = flow.partner_key(key);
-        if look_up(&partner_key)?.is_some_and(|partner| partner.is_partner_of(key)) {
-            gone.push(partner_key);
+        for tier in [&self.assured, &self.pending] {
+            let look_up = |key: &FlowKey<A>| {
+                batch::look_up::<_, Flow<A>>(&tier.map, key)
+                    .map_err(DatapathError::map(tier.name, "read"))
+            };
+            let Some(flow) = look_up(key)?.filter(|flow| {
+                flow.state == FlowState::Opening as u8 && !flow.has(FlowFlags::REPLY)
+            }) else {
+                continue;
+            };
+            let mut gone = vec![*key];
+            let partner_key = flow.partner_key(key);
+            if look_up(&partner_key)?.is_some_and(|partner| partner.is_partner_of(key)) {
+                gone.push(partner_key);
+            }
+            batch::delete(&tier.map, &gone).map_err(DatapathError::map(tier.name, "written"))?;
+            return Ok(Some(flow));
         }
-        batch::delete(&tier.map, &gone).map_err(DatapathError::map(tier.name, "written"))?;
-        Ok(Some(flow))
+        Ok(None)
     }
 }
 

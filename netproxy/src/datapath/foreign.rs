@@ -129,7 +129,7 @@ impl Tiers {
                 .insert(*key, *flow);
             })?;
         }
-        let mut put: [Vec<(FlowKey<A>, Flow<A>)>; 2] = Default::default();
+        let mut put = Vec::new();
         let mut count = 0;
         for flow in wanted {
             let Some(halves) = halves::<A>(flow) else {
@@ -149,21 +149,20 @@ impl Tiers {
                 if let Some(noted) = noted.filter(|it| it.destination == half.destination) {
                     (half.service, half.generation) = (noted.service, noted.generation);
                 }
-                let tier = usize::from(!flow.translated.is_assured);
-                known[tier].remove(&key);
-                put[tier].push((key, half));
+                known[0].remove(&key);
+                put.push((key, half));
             }
         }
-        for (number, tier) in [&self.assured, &self.pending].into_iter().enumerate() {
-            let failed = DatapathError::refused(tier.name, &tier.map, || {
-                format!("one of {count} flows that another proxy began")
-            });
-            batch::update(&tier.map, &put[number]).map_err(failed)?;
-            if are_new {
-                // The programs note what has begun since netfilter was asked.
-                continue;
-            }
-            let gone: Vec<_> = known[number].keys().copied().collect();
+        let failed = DatapathError::refused(self.assured.name, &self.assured.map, || {
+            format!("one of {count} flows that another proxy began")
+        });
+        batch::update(&self.assured.map, &put).map_err(failed)?;
+        if are_new {
+            // The programs note what has begun since netfilter was asked.
+            return Ok(count);
+        }
+        for (tier, known) in [&self.assured, &self.pending].into_iter().zip(known) {
+            let gone: Vec<_> = known.into_keys().collect();
             batch::delete(&tier.map, &gone).map_err(DatapathError::map(tier.name, "written"))?;
         }
         Ok(count)

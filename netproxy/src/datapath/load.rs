@@ -16,7 +16,7 @@ use super::programs::Programs;
 use super::sizes::Sizes;
 use super::sockets::own_netns_cookie;
 use super::succession::Succession;
-use super::{DatapathError, DatapathOptions, Pins, flow_sizes, socket_memory, traffic};
+use super::{DatapathError, DatapathOptions, Pins, flow_sizes, socket_memory, traffic, turnover};
 use crate::causes::with_causes;
 use crate::settings::Termination;
 
@@ -120,7 +120,10 @@ pub(super) fn load(
     let has_opt_out = sockets.is_some_and(|sockets| sockets.has_opt_out);
     let has_loopback = sockets.is_some_and(|sockets| sockets.has_loopback_node_ports);
     let termination = sockets.map_or(Termination::NONE, |sockets| sockets.termination);
+    let [most_opening, closed_per_cpu] = turnover::parts(succession.sizes());
     let globals = [
+        most_opening,
+        closed_per_cpu,
         ("FIB_FLAGS", fib_flags),
         ("LOCAL_CLIENTS", local_clients as u32),
         ("SOCKET_SCOPE", scope as u32),

@@ -9,7 +9,8 @@ use aya::maps::{MapData, MapType};
 use netproxy_common::{
     AddressFlags, Affinity, AffinityKey, Connection, Device, DropKey, Endpoint, Flow, FlowKey,
     Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Listener, Name, Network,
-    PINS_VERSION, Ports, Range, Service, Source, SourceRange, Talk, Traffic,
+    PINS_VERSION, PendingUntil, Ports, Range, Service, Source, SourceRange, Talk, Traffic,
+    Turnover,
 };
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
@@ -56,6 +57,8 @@ const SHAPES: &[Shape] = &[
     shape::<FlowKey<Ipv6>, Flow<Ipv6>>("FLOWS_V6", MapType::Hash),
     shape::<FlowKey<Ipv4>, Flow<Ipv4>>("PENDING_V4", MapType::LruHash),
     shape::<FlowKey<Ipv6>, Flow<Ipv6>>("PENDING_V6", MapType::LruHash),
+    shape::<u32, PendingUntil>("PENDING_UNTIL", MapType::Array),
+    shape::<u32, Turnover>("TURNOVER", MapType::PerCpuArray),
     shape::<u32, Network<Ipv4>>("SERVICE_CIDRS_V4", MapType::Array),
     shape::<u32, Network<Ipv6>>("SERVICE_CIDRS_V6", MapType::Array),
     shape::<u32, Network<Ipv4>>("POD_CIDRS_V4", MapType::Array),

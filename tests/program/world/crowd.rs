@@ -53,12 +53,12 @@ impl World {
                 (SocketAddr::V4(from), SocketAddr::V4(to)) => {
                     let (from, to) = (Ipv4::new(from.ip().octets()), Ipv4::new(to.ip().octets()));
                     let key = key((from, source.port()), (to, destination.port()), protocol);
-                    remove::<Ipv4>(self.crowd_map("PENDING_V4"), &key);
+                    remove::<Ipv4>(self.crowd_map("FLOWS_V4"), &key);
                 }
                 (SocketAddr::V6(from), SocketAddr::V6(to)) => {
                     let (from, to) = (Ipv6::new(from.ip().octets()), Ipv6::new(to.ip().octets()));
                     let key = key((from, source.port()), (to, destination.port()), protocol);
-                    remove::<Ipv6>(self.crowd_map("PENDING_V6"), &key);
+                    remove::<Ipv6>(self.crowd_map("FLOWS_V6"), &key);
                 }
                 _ => panic!("{source} and {destination} are of two families"),
             }
@@ -67,8 +67,8 @@ impl World {
 
     /// Makes every opening flow an assured one.
     pub(crate) fn assure_all(&self) {
-        assure::<Ipv4>(self.crowd_map("PENDING_V4"), self.crowd_map("FLOWS_V4"));
-        assure::<Ipv6>(self.crowd_map("PENDING_V6"), self.crowd_map("FLOWS_V6"));
+        assure::<Ipv4>(self.crowd_map("FLOWS_V4"));
+        assure::<Ipv6>(self.crowd_map("FLOWS_V6"));
     }
 
     /// What is known of the source ports towards every destination, by port and address.
@@ -184,18 +184,18 @@ where
     map.remove(key).unwrap();
 }
 
-fn assure<A: Copy>(pending: Map, assured: Map)
+fn assure<A: Copy>(flows: Map)
 where
     FlowKey<A>: aya::Pod,
     Flow<A>: aya::Pod,
 {
-    let mut pending: HashMap<_, FlowKey<A>, Flow<A>> = pending.try_into().unwrap();
-    let mut assured: HashMap<_, FlowKey<A>, Flow<A>> = assured.try_into().unwrap();
-    let halves: Vec<_> = pending.iter().map(Result::unwrap).collect();
+    let mut flows: HashMap<_, FlowKey<A>, Flow<A>> = flows.try_into().unwrap();
+    let halves: Vec<_> = flows.iter().map(Result::unwrap).collect();
     for (key, mut flow) in halves {
-        flow.state = FlowState::Established as u8;
-        flow.deadline_s = FAR_S;
-        assured.insert(key, flow, 0).unwrap();
-        pending.remove(&key).unwrap();
+        if flow.state == FlowState::Opening as u8 {
+            flow.state = FlowState::Established as u8;
+            flow.deadline_s = FAR_S;
+            flows.insert(key, flow, 0).unwrap();
+        }
     }
 }

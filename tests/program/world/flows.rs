@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::{HashMap, Map, MapData, PerCpuArray, PerCpuValues};
 use netproxy::datapath::{FlowEntry, FlowTable};
 use netproxy_common::flow::FlowFlags;
-use netproxy_common::{Flow, FlowKey, Ipv4, Ipv6};
+use netproxy_common::{Flow, FlowKey, FlowState, Ipv4, Ipv6, Turnover};
 
-use super::World;
+use super::{Flavour, World};
 
 /// Which half of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,41 @@ impl World {
         let flows = self.flows();
         assert_eq!(flows.len(), 1, "{flows:?}");
         flows[0].clone()
+    }
+
+    /// Lets every CPU have opened so many flows that those to come are where a flood may evict them.
+    pub(crate) fn crowd(&self) {
+        self.change_turnover(|it| it.opening = u32::MAX);
+    }
+
+    /// Lets every CPU begin anew with the places where it notes what it closes.
+    pub(crate) fn turn_round(&self) {
+        self.change_turnover(|it| it.closed = 0);
+    }
+
+    fn change_turnover(&self, change: impl Fn(&mut Turnover)) {
+        let data = MapData::from_pin(self.pins.map("TURNOVER")).unwrap();
+        let mut map: PerCpuArray<_, Turnover> = Map::PerCpuArray(data).try_into().unwrap();
+        for family in 0..2 {
+            let mut turnovers = map.get(&family, 0).unwrap().to_vec();
+            turnovers.iter_mut().for_each(&change);
+            let changed = PerCpuValues::try_from(turnovers).unwrap();
+            map.set(family, changed, 0).unwrap();
+        }
+    }
+
+    /// How many halves there are in `FLOWS_*` and in `PENDING_*`.
+    pub(crate) fn entries_of_tiers(&self, flavour: Flavour) -> [usize; 2] {
+        let number = if flavour.node().is_ipv4() { "V4" } else { "V6" };
+        ["FLOWS", "PENDING"].map(|tier| {
+            let name = format!("{tier}_{number}");
+            let map = self.flow_map(&name);
+            if flavour.node().is_ipv4() {
+                entries::<Ipv4>(&name, map).len()
+            } else {
+                entries::<Ipv6>(&name, map).len()
+            }
+        })
     }
 
     /// Takes one half of every pending flow away, as the LRU may. Yields how many.
@@ -69,8 +104,11 @@ impl World {
 
     /// Lets a second pass for every flow that is not assured.
     pub(crate) fn age(&self) {
-        age::<Ipv4>(self.flow_map("PENDING_V4"));
-        age::<Ipv6>(self.flow_map("PENDING_V6"));
+        let is_passing = |state: u8| state != FlowState::Established as u8;
+        age::<Ipv4>(self.flow_map("PENDING_V4"), |_| true);
+        age::<Ipv6>(self.flow_map("PENDING_V6"), |_| true);
+        age::<Ipv4>(self.flow_map("FLOWS_V4"), is_passing);
+        age::<Ipv6>(self.flow_map("FLOWS_V6"), is_passing);
     }
 
     /// Of every flow, the generation of its service at which its endpoint was last found usable.
@@ -142,8 +180,8 @@ where
     }
 }
 
-/// Brings every deadline a second nearer.
-fn age<A: Copy>(map: Map)
+/// Brings the deadline of the halves in such a state a second nearer.
+fn age<A: Copy>(map: Map, is_meant: impl Fn(u8) -> bool)
 where
     FlowKey<A>: aya::Pod,
     Flow<A>: aya::Pod,
@@ -151,8 +189,10 @@ where
     let mut map: HashMap<_, FlowKey<A>, Flow<A>> = map.try_into().unwrap();
     let halves: Vec<_> = map.iter().map(Result::unwrap).collect();
     for (key, mut flow) in halves {
-        flow.deadline_s -= 1;
-        map.insert(key, flow, 0).unwrap();
+        if is_meant(flow.state) {
+            flow.deadline_s -= 1;
+            map.insert(key, flow, 0).unwrap();
+        }
     }
 }
 

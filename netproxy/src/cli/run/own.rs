@@ -76,8 +76,8 @@ pub(super) struct OwnArgs {
     )]
     socket_opt_out: Option<bool>,
 
-    /// How many assured flows of each family there is room for [default: one for every 32 KiB of the
-    /// machine's memory, and 131072 at least]
+    /// How many flows of each family there is room for [default: one for every 128 KiB of the machine's
+    /// memory, and 131072 at least]
     #[arg(long, value_name = "FLOWS")]
     flows_max: Option<FlowsMax>,
 
