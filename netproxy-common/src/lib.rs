@@ -27,6 +27,7 @@ pub mod flow;
 pub mod fragment;
 pub mod frontend;
 pub mod handover;
+pub mod maglev;
 pub mod name;
 pub mod network;
 pub mod other_layout;

@@ -4,11 +4,13 @@
 //! `ports` walks a Service; for each of its ports `join` finds the endpoints, `topology` reads
 //! their hints, and `segments` sorts them so that every set a client may use is one window.
 //! `node_ports` chooses the addresses that NodePorts answer on; `health` counts for load balancers.
+//! `maglev` makes the table by which every node chooses the same endpoint for a flow.
 //! `socket_clients` says which pods are balanced at the socket. `explain` tells why an endpoint is used or not.
 
 mod explain;
 mod health;
 mod join;
+mod maglev;
 mod node_ports;
 mod ports;
 mod segments;
@@ -21,6 +23,7 @@ mod tests;
 
 pub use explain::{ExplainedEndpoint, ExplainedPort, Preferred, Reason, explain_service};
 pub use health::{HealthCheck, health_check};
+pub use maglev::lookup_table;
 pub use node_ports::{node_ips, node_port_addresses};
 pub use ports::plan_service;
 pub use socket_clients::socket_clients;

@@ -5,6 +5,7 @@ mod categorise;
 mod explain;
 mod external;
 mod health;
+mod maglev;
 mod merge;
 mod node_ports;
 mod ports;
