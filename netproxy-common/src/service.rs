@@ -60,12 +60,15 @@ pub struct Range {
     pub affinity_s: u32,
     /// Number of the source-range set of the load-balancer VIPs; zero: none.
     pub source_ranges: u32,
+    /// One more than the index into `MAGLEV` of the table that is over the endpoints that may be used cluster-wide;
+    /// zero: none, and they are chosen at random.
+    pub table: u32,
     /// Nothing.
     #[cfg(feature = "other-layout")]
     pub new: [u32; 2],
 }
 
-const _: () = assert!(size_of::<Range>() == 72 + crate::other_layout::MORE_BYTES);
+const _: () = assert!(size_of::<Range>() == 76 + crate::other_layout::MORE_BYTES);
 
 /// Bits of [`Range::flags`].
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +84,10 @@ impl RangeFlags {
     /// Flows to external destinations hide the client's address, unless they are kept to local
     /// endpoints or come from a pod of this node under `externalTrafficPolicy: Local`.
     pub const MASQUERADE_EXTERNAL: u8 = 1 << 3;
+    /// Clients of cluster IPs have endpoints by the table.
+    pub const CONSISTENT_INTERNAL: u8 = 1 << 4;
+    /// Clients of external destinations that may use any endpoint have them by the table.
+    pub const CONSISTENT_EXTERNAL: u8 = 1 << 5;
 }
 
 /// What happens to a new flow whose window is empty.

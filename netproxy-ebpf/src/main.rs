@@ -9,6 +9,7 @@
 
 mod affinity;
 mod checksum;
+mod choice;
 mod clock;
 mod config;
 mod count;

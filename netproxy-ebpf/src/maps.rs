@@ -4,6 +4,7 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SkStorage};
 use aya_ebpf::macros::btf_map;
 use netproxy_common::event::EVENTS_BYTES;
+use netproxy_common::maglev::Table;
 use netproxy_common::network::NETWORKS;
 use netproxy_common::other_layout::MORE_BYTES;
 use netproxy_common::turnover::CLOSED_FLOWS;
@@ -80,6 +81,10 @@ pub(crate) static RANGES: Array<Range, { 98_304 + MORE_BYTES }, MMAPABLE> = Arra
 pub(crate) static ENDPOINTS_V4: Endpoints<Ipv4> = Endpoints::new();
 #[btf_map]
 pub(crate) static ENDPOINTS_V6: Endpoints<Ipv6> = Endpoints::new();
+
+/// Which endpoint a flow has, where every node is to choose the same: one table for each service port.
+#[btf_map]
+pub(crate) static MAGLEV: Array<Table, { 64 + MORE_BYTES }, MMAPABLE> = Array::new();
 
 /// Networks that cluster IPs are taken from.
 #[btf_map]

@@ -1,7 +1,6 @@
 //! From a frontend to an endpoint.
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
-use aya_ebpf::helpers::bpf_get_prandom_u32;
 use netproxy_common::address::Address as _;
 use netproxy_common::service::EndpointFlags;
 use netproxy_common::source_range::SET_BITS;
@@ -10,10 +9,10 @@ use netproxy_common::{
     SourceRange, Verdict, Window,
 };
 
-use crate::affinity;
 use crate::family::Family;
 use crate::maps::{RANGES, SERVICES};
 use crate::usable::{self, Chosen, Part};
+use crate::{affinity, choice};
 
 /// A service port as one packet sees it: read once, hence consistent.
 #[repr(C)]
@@ -37,7 +36,14 @@ pub(crate) struct Snapshot {
     range: u32,
     base: u32,
     window: Window,
+    /// The table that is over the window, as `Range::table`.
+    table: u32,
 }
+
+/// The bits of `Range::flags` that say whether the table is used, by their numbers; a range has no bit 31.
+const CONSISTENT_INTERNAL: u32 = RangeFlags::CONSISTENT_INTERNAL.trailing_zeros();
+const CONSISTENT_EXTERNAL: u32 = RangeFlags::CONSISTENT_EXTERNAL.trailing_zeros();
+const NEVER_CONSISTENT: u32 = 31;
 
 /// Who asks.
 #[derive(Clone, Copy)]
@@ -134,12 +140,16 @@ pub(crate) fn snapshot(
     };
     let is_internal = frontend.kind == FrontendKind::ClusterIp as u8;
     let is_kept_local = range.flags & RangeFlags::EXTERNAL_LOCAL != 0;
-    let (window, verdict) = if is_internal {
-        (range.internal, range.verdicts[0])
+    let (window, verdict, consistent) = if is_internal {
+        (range.internal, range.verdicts[0], CONSISTENT_INTERNAL)
     } else if !is_kept_local || client.is_local {
-        (range.external_cluster, range.verdicts[1])
+        (
+            range.external_cluster,
+            range.verdicts[1],
+            CONSISTENT_EXTERNAL,
+        )
     } else {
-        (range.external_local, range.verdicts[2])
+        (range.external_local, range.verdicts[2], NEVER_CONSISTENT)
     };
     let hiding = if !is_internal {
         // Under policy Local the source is kept, whoever asks.
@@ -158,6 +168,8 @@ pub(crate) fn snapshot(
     to.range = service.range;
     to.base = range.base;
     to.window = window;
+    // Not by a branch, which the verifier would walk both ways from here on.
+    to.table = range.table * (u32::from(range.flags) >> consistent & 1);
     Ok(())
 }
 
@@ -177,6 +189,7 @@ impl Snapshot {
             range: 0,
             base: 0,
             window: Window::default(),
+            table: 0,
         }
     }
 
@@ -203,7 +216,8 @@ impl Snapshot {
         }
     }
 
-    /// An endpoint of the window: the one that `client` sticks to, else any, uniformly at random.
+    /// An endpoint of the window: the one that `client` sticks to, else the one that every node has for its `flow`,
+    /// else any, uniformly at random.
     ///
     /// # Errors
     /// Why there is none.
@@ -211,6 +225,7 @@ impl Snapshot {
     pub(crate) fn choose<F: Family>(
         &self,
         client: &F::Address,
+        flow: Option<&FlowKey<F::Address>>,
         endpoint: &mut Endpoint<F::Address>,
     ) -> Result<(), Counter> {
         if self.window.count == 0 {
@@ -220,19 +235,23 @@ impl Snapshot {
                 Counter::NoEndpoint
             });
         }
-        if self.affinity_s != 0 && affinity::find::<F>(self, client, endpoint) {
-            return Ok(());
+        let mut table = self.table;
+        if self.affinity_s != 0 {
+            if affinity::find::<F>(self, client, endpoint) {
+                return Ok(());
+            }
+            table |= choice::BY_CLIENT;
         }
-        // SAFETY: no arguments.
-        let random = u64::from(unsafe { bpf_get_prandom_u32() });
-        // Scaling instead of a remainder: no division, and no bias towards low indices.
-        let index = ((random * u64::from(self.window.count)) >> 32) as u32;
-        *endpoint = F::endpoints()
-            .get_ptr(self.base + self.window.offset + index)
-            // SAFETY: a live value that user space does not reuse before a grace period.
-            .map(|endpoint| unsafe { endpoint.read() })
-            .ok_or(Counter::Inconsistent)?;
-        Ok(())
+        let window = (self.base + self.window.offset, self.window.count);
+        let is_chosen = match flow {
+            Some(flow) => choice::for_flow::<F>(flow, endpoint, table, window),
+            None => choice::at_random::<F>(endpoint, window),
+        };
+        if is_chosen {
+            Ok(())
+        } else {
+            Err(Counter::Inconsistent)
+        }
     }
 
     /// The endpoints that may be chosen.

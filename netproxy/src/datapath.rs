@@ -58,6 +58,7 @@ mod sources;
 mod stale_sockets;
 mod succession;
 mod syscall;
+mod tables;
 mod test_run;
 mod traffic;
 mod transfer;
@@ -111,7 +112,7 @@ use self::traffic::Carried;
 use self::turnover::Turnovers;
 use crate::model::{ObjectName, Protocol};
 use crate::node::Attachment;
-use crate::plan::WantedPort;
+use crate::plan::{PortKey, WantedPort};
 
 /// How to open the datapath.
 #[derive(Clone, Debug)]
@@ -297,6 +298,12 @@ impl Datapath {
     #[must_use]
     pub fn service_name(&self, id: u32) -> Option<&ObjectName> {
         self.services.name_of(id)
+    }
+
+    /// The service ports that are to be balanced consistently, but for which there is no table: at random.
+    #[must_use]
+    pub fn without_table(&self) -> impl ExactSizeIterator<Item = &PortKey> {
+        self.services.without_table()
     }
 
     /// Whether the maps hold this service.

@@ -20,4 +20,4 @@ pub use node::Node;
 pub use pod::{Namespace, Pod, SocketWish};
 pub use pod_uid::PodUid;
 pub(crate) use service::families_of;
-pub use service::{Service, ServicePort, TrafficPolicy};
+pub use service::{Balancing, Service, ServicePort, TrafficPolicy};

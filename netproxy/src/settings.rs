@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use netproxy_common::LocalClients;
 
+use crate::model::Balancing;
+
 pub use self::serve::{HEALTHZ_PORT, METRICS_PORT, SYNC_PERIOD, ServeSettings};
 
 /// The settings of an agent. The default is what needs no touching.
@@ -23,6 +25,8 @@ pub struct Settings {
     pub masquerade: Masquerade,
     /// Whether `spec.externalIPs` are served (`AllowServiceExternalIPs`, KEP-5707).
     pub serves_external_ips: bool,
+    /// How clients of external destinations have endpoints of services that do not say it themselves.
+    pub external_balancing: Balancing,
 }
 
 impl Default for Settings {
@@ -33,6 +37,7 @@ impl Default for Settings {
             local_pods: LocalPods::default(),
             masquerade: Masquerade::default(),
             serves_external_ips: true,
+            external_balancing: Balancing::default(),
         }
     }
 }

@@ -82,6 +82,7 @@ impl Store {
     pub fn with_settings(mut self, settings: &Settings) -> Self {
         self.view.masquerade = settings.masquerade;
         self.view.serves_external_ips = settings.serves_external_ips;
+        self.view.external_balancing = settings.external_balancing;
         self.node_ips.clone_from(&settings.node_ips);
         self.view.ips = self.node_ips.clone();
         self

@@ -15,6 +15,7 @@ mod affinity;
 mod budget;
 mod choice;
 mod collision;
+mod consistent;
 mod deadline;
 mod drops;
 mod edge;

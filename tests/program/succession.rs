@@ -17,6 +17,7 @@ const OTHER: &[&str] = &[
     "FRONTENDS_V6=1000",
     "SERVICES=2000",
     "RANGES=3000",
+    "MAGLEV=20",
     "ENDPOINTS_V4=4000",
     "ENDPOINTS_V6=600000",
     "SOURCE_RANGES_V4=100",

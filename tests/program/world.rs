@@ -26,6 +26,7 @@ use netproxy::datapath::{
     AttachMode, Datapath, DatapathError, DatapathOptions, MapSize, Pins, SourcePorts, XdpMode,
 };
 use netproxy::node::{Attachment, BridgeNetfilter};
+use netproxy_common::maglev::Table;
 use netproxy_common::{AddressFlags, Device, DeviceKind, Ipv4, Ipv6, LocalClients};
 use nix::net::if_::if_nametoindex;
 
@@ -172,6 +173,17 @@ impl World {
         let map = MapData::from_pin(self.pins.map("PAUSE")).unwrap();
         let mut map: Array<_, u64> = Map::Array(map).try_into().unwrap();
         map.set(0, until_ns, 0).unwrap();
+    }
+
+    /// Somebody writes to all tables of consistent balancing.
+    pub(crate) fn spoil_tables(&self) {
+        let map = MapData::from_pin(self.pins.map("MAGLEV")).unwrap();
+        let mut map: Array<_, Table> = Map::Array(map).try_into().unwrap();
+        for index in 0..map.len() {
+            let mut table = map.get(&index, 0).unwrap();
+            table.slots.fill(0);
+            map.set(index, table, 0).unwrap();
+        }
     }
 
     /// The agent ends; what it pinned stays.

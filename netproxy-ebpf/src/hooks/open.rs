@@ -295,9 +295,11 @@ fn choose<F: Family>(
     opening: &mut Opening<F::Address>,
     headers: &Headers<F>,
 ) -> Result<(), Counter> {
-    opening
-        .service
-        .choose::<F>(&headers.key.source, &mut opening.endpoint)?;
+    opening.service.choose::<F>(
+        &headers.key.source,
+        Some(&headers.key),
+        &mut opening.endpoint,
+    )?;
     opening.flow.destination = opening.endpoint.address;
     opening.flow.destination_port = opening.endpoint.port;
     opening.flow.generation = opening.service.generation;

@@ -363,7 +363,8 @@ fn choose<N: Naming>(
         port: Be16::ZERO,
         flags: 0,
     };
-    match service.choose::<N::Family>(&client, &mut endpoint) {
+    // The kernel has not given it a source port yet, so no flow can be told from others.
+    match service.choose::<N::Family>(&client, None, &mut endpoint) {
         Ok(()) => {}
         Err(Counter::NoEndpoint) => return Decision::Refuse,
         Err(_) if is_loopback => return Decision::TimeOut,

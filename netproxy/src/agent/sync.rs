@@ -89,6 +89,7 @@ impl Agent {
             .map(|name| (name.clone(), self.store.plan(name)))
             .collect();
         let outcome = self.datapath.apply(&wanted);
+        self.tell_of_missing_tables();
         self.metrics.without_local.set(&wanted);
         // Also when something was refused: that of most services is in force.
         let checks = names.iter();
@@ -126,6 +127,20 @@ impl Agent {
                 Applied::default()
             }
         }
+    }
+
+    /// Tells of services for which there is no table; the log has told which, one by one.
+    fn tell_of_missing_tables(&mut self) {
+        let mut without = self.datapath.without_table();
+        let count = without.len();
+        let Some(first) = without.next() else {
+            return;
+        };
+        let note = format!(
+            "{count} ports of services are balanced at random, {first} among them, where every node is to send a flow \
+             to the same endpoint: there is no table for them; --map-size MAGLEV=N makes more"
+        );
+        self.warnings.tell(Cause::BalancedAtRandom, note);
     }
 
     /// When what was refused is tried again; each time later than the last.

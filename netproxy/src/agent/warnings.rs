@@ -22,6 +22,8 @@ pub(super) enum Cause {
     DeviceNotServed,
     /// `nodePortAddresses` selects no address of this node.
     NoNodePortAddress,
+    /// A service that is to be balanced consistently is not, as there is no table for it.
+    BalancedAtRandom,
     /// The tier of flows that nothing evicts has little room left.
     FlowTableFull,
     /// Towards some endpoint no source port is free.
@@ -35,6 +37,7 @@ impl Cause {
             Self::MapsRepaired => "MapsRepaired",
             Self::DeviceNotServed => "DeviceNotServed",
             Self::NoNodePortAddress => "NoNodePortAddress",
+            Self::BalancedAtRandom => "BalancedAtRandom",
             Self::FlowTableFull => "FlowTableFull",
             Self::SourcePortsExhausted => "SourcePortsExhausted",
         }
@@ -43,7 +46,7 @@ impl Cause {
     /// What was being done.
     const fn action(self) -> &'static str {
         match self {
-            Self::ChangesRefused | Self::MapsRepaired => "Sync",
+            Self::ChangesRefused | Self::MapsRepaired | Self::BalancedAtRandom => "Sync",
             Self::DeviceNotServed => "Attach",
             Self::NoNodePortAddress => "SelectAddresses",
             Self::FlowTableFull | Self::SourcePortsExhausted => "Translate",

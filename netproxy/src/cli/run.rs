@@ -136,6 +136,7 @@ fn options(
         },
         settings: Settings {
             masquerade: own.masquerade.unwrap_or(settings.masquerade),
+            external_balancing: own.external_balancing.unwrap_or_default(),
             ..settings
         },
         serve: ServeSettings {

@@ -30,6 +30,11 @@ pub const OWN_FIELDS: &[Field] = &[
         "as `--masquerade`: `needed`, `external` or `all`",
     ),
     own(
+        "externalBalancing",
+        Kind::Text,
+        "as `--external-balancing`: `random` or `consistent`",
+    ),
+    own(
         "socketBalancing",
         Kind::Text,
         "as `--socket-balancing`: `all`, `host-only` or `off`",

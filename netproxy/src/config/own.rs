@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Check;
 use crate::datapath::{AttachMode, FlowsMax, MapSize, XdpMode};
+use crate::model::Balancing;
 use crate::settings::{Masquerade, SocketBalancing};
 use crate::source::Source;
 
@@ -34,6 +35,8 @@ pub(super) struct NetproxyConfiguration {
     pub(super) cgroup: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) masquerade: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) external_balancing: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) socket_balancing: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +72,8 @@ pub struct OwnSettings {
     pub cgroup: Option<PathBuf>,
     /// Which clients are hidden.
     pub masquerade: Option<Masquerade>,
+    /// How external clients have endpoints of services that do not say it themselves.
+    pub external_balancing: Option<Balancing>,
     /// Which processes are balanced at the socket.
     pub socket_balancing: Option<SocketBalancing>,
     /// Whether connected UDP sockets are ended when their endpoint is gone.
@@ -95,6 +100,7 @@ impl OwnSettings {
             map_sizes,
             cgroup,
             masquerade,
+            external_balancing,
             socket_balancing,
             terminate_udp,
             terminate_tcp,
@@ -122,6 +128,8 @@ impl OwnSettings {
                 .collect(),
             cgroup,
             masquerade: masquerade.and_then(|text| one_of("masquerade", &text, check)),
+            external_balancing: external_balancing
+                .and_then(|text| one_of("externalBalancing", &text, check)),
             socket_balancing: socket_balancing
                 .and_then(|text| one_of("socketBalancing", &text, check)),
             terminate_udp,

@@ -29,6 +29,7 @@ pub(super) fn settings(config: &KubeProxyConfiguration, check: &mut Check<'_>) -
             Masquerade::Needed
         },
         serves_external_ips: config.feature_gates.get(EXTERNAL_IPS) != Some(&false),
+        ..Settings::default()
     }
 }
 

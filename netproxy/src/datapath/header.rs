@@ -3,7 +3,7 @@
 use netproxy_common::{Range, RangeFlags, Service};
 
 use super::mapped::Mapped;
-use crate::model::Family;
+use crate::model::{Balancing, Family};
 use crate::plan::{WantedPort, WantedRange};
 
 /// The range in force for a service id, with its index.
@@ -30,8 +30,14 @@ pub(super) fn length(range: &Range) -> u32 {
     end
 }
 
-/// The header of service `id`'s endpoints from slot `base`, with the source ranges of this set.
-pub(super) fn header(id: u32, base: u32, source_ranges: u32, port: &WantedPort) -> Range {
+/// The header of service `id`'s endpoints from slot `base`, with the source ranges of this set and the table of this
+/// number.
+pub(super) fn header(
+    id: u32,
+    base: u32,
+    (source_ranges, table): (u32, u32),
+    port: &WantedPort,
+) -> Range {
     let WantedRange {
         endpoints: _,
         segment_ends,
@@ -44,6 +50,8 @@ pub(super) fn header(id: u32, base: u32, source_ranges: u32, port: &WantedPort) 
         source_ranges: _,
         masquerades_internal,
         masquerades_external,
+        internal_balancing,
+        external_balancing,
     } = &port.range;
     let mut flags = 0;
     if *is_external_local {
@@ -58,6 +66,12 @@ pub(super) fn header(id: u32, base: u32, source_ranges: u32, port: &WantedPort) 
     if *masquerades_external {
         flags |= RangeFlags::MASQUERADE_EXTERNAL;
     }
+    if table != 0 && *internal_balancing == Balancing::Consistent {
+        flags |= RangeFlags::CONSISTENT_INTERNAL;
+    }
+    if table != 0 && *external_balancing == Balancing::Consistent {
+        flags |= RangeFlags::CONSISTENT_EXTERNAL;
+    }
     Range {
         base,
         service: id,
@@ -69,6 +83,7 @@ pub(super) fn header(id: u32, base: u32, source_ranges: u32, port: &WantedPort) 
         flags,
         affinity_s: *affinity_s,
         source_ranges,
+        table,
         #[cfg(feature = "other-layout")]
         new: [0; 2],
     }

@@ -6,6 +6,7 @@ use std::{fs, io};
 
 use aya::maps::lpm_trie::Key as LpmKey;
 use aya::maps::{MapData, MapType};
+use netproxy_common::maglev::Table;
 use netproxy_common::{
     AddressFlags, Affinity, AffinityKey, Connection, Device, DropKey, Endpoint, Flow, FlowKey,
     Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Listener, Name, Network,
@@ -51,6 +52,7 @@ const SHAPES: &[Shape] = &[
     shape::<FrontendKey<Ipv6>, Frontend>("FRONTENDS_V6", MapType::Hash),
     shape::<u32, Service>("SERVICES", MapType::Array),
     shape::<u32, Range>("RANGES", MapType::Array),
+    shape::<u32, Table>("MAGLEV", MapType::Array),
     shape::<u32, Endpoint<Ipv4>>("ENDPOINTS_V4", MapType::Array),
     shape::<u32, Endpoint<Ipv6>>("ENDPOINTS_V6", MapType::Array),
     shape::<FlowKey<Ipv4>, Flow<Ipv4>>("FLOWS_V4", MapType::Hash),

@@ -17,7 +17,8 @@ use super::mapped::Mapped;
 use super::ranges::Ranges;
 use super::service_ids::ServiceIds;
 use super::source_ranges::SourceRanges;
-use super::{DatapathError, MapFill, batch, names};
+use super::tables::Tables;
+use super::{DatapathError, MapFill, batch, names, tables};
 use crate::model::{Family, ObjectName};
 use crate::plan::{PortKey, WantedPort};
 
@@ -48,6 +49,9 @@ pub(super) struct Services {
     names: MapData,
     ids: ServiceIds,
     free_headers: Ranges,
+    tables: Tables,
+    /// Those that are balanced at random for want of a table.
+    without_table: BTreeSet<PortKey>,
     by_key: FxHashMap<PortKey, u32>,
     by_service: BTreeMap<ObjectName, BTreeSet<PortKey>>,
 }
@@ -74,6 +78,7 @@ impl Services {
         let mut by_service: BTreeMap<ObjectName, BTreeSet<PortKey>> = BTreeMap::new();
         let (mut taken_headers, mut taken_v4, mut taken_v6) = (Vec::new(), Vec::new(), Vec::new());
         let (mut sets_v4, mut sets_v6) = (Vec::new(), Vec::new());
+        let mut taken_tables = Vec::new();
         for (id, key) in &found {
             let Some(key) = key else { continue };
             if let Some((index, range)) = live_range(&words, &headers, *id) {
@@ -85,6 +90,7 @@ impl Services {
                 taken_headers.push((index, 1));
                 taken.push((range.base, length(&range)));
                 sets.push(range.source_ranges);
+                taken_tables.extend((range.table != 0).then_some(range.table));
             }
             by_key.insert(key.clone(), *id);
             by_service
@@ -97,6 +103,8 @@ impl Services {
             ids: ServiceIds::new(words.entries(), &used, carried).preferring_below(counted),
             // Header zero means: not in use.
             free_headers: Ranges::new(1, headers.entries(), taken_headers),
+            tables: Tables::adopt(loaded.take(tables::NAME)?, taken_tables)?,
+            without_table: BTreeSet::new(),
             v4: Slots {
                 free: Ranges::new(0, v4.entries(), taken_v4),
                 array: v4,
@@ -199,6 +207,7 @@ impl Services {
             self.retire(index, &range);
         }
         self.ids.release(id);
+        self.without_table.remove(key);
         batch::delete(&self.names, &[id]).map_err(DatapathError::map("NAMES", "written"))
     }
 
@@ -208,7 +217,7 @@ impl Services {
     }
 
     /// How full the maps are.
-    pub(super) fn fills(&self) -> [MapFill; 6] {
+    pub(super) fn fills(&self) -> [MapFill; 7] {
         let of = |map, entries: u32, capacity: u32| MapFill {
             map,
             entries,
@@ -219,6 +228,7 @@ impl Services {
             headers,
             v4,
             v6,
+            tables,
             ..
         } = self;
         let ids = u32::try_from(self.by_key.len()).unwrap_or(u32::MAX);
@@ -242,7 +252,13 @@ impl Services {
             ),
             v4.sources.fill(),
             v6.sources.fill(),
+            tables.fill_level(),
         ]
+    }
+
+    /// The ports that are balanced at random for want of a table.
+    pub(super) fn without_table(&self) -> impl ExactSizeIterator<Item = &PortKey> {
+        self.without_table.iter()
     }
 
     /// Whether the maps hold this service.

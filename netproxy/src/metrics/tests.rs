@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 
 use super::{Extent, Metrics, MetricsPage};
 use crate::datapath::{FlowClass, MapFill};
-use crate::model::{Family, ObjectName, Protocol};
+use crate::model::{Balancing, Family, ObjectName, Protocol};
 use crate::plan::{PortKey, WantedPort, WantedRange};
 use crate::store::Arrivals;
 
@@ -235,6 +235,8 @@ fn port(verdict: Verdict) -> WantedPort {
             source_ranges: Vec::new(),
             masquerades_internal: false,
             masquerades_external: false,
+            internal_balancing: Balancing::Random,
+            external_balancing: Balancing::Random,
         },
     }
 }

@@ -65,6 +65,11 @@ fn label<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
     metadata.labels.as_ref()?.get(key).map(String::as_str)
 }
 
+/// The value of an annotation.
+fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    metadata.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
 /// A protocol by its API name; TCP when absent.
 fn protocol(name: Option<&str>) -> Option<Protocol> {
     match name {

@@ -28,6 +28,8 @@ pub struct Service {
     pub external_policy: TrafficPolicy,
     /// Seconds of `sessionAffinity: ClientIP`.
     pub affinity_s: Option<u32>,
+    /// How the annotation `netproxy.dev/balancing` wants endpoints to be chosen; None: it says nothing.
+    pub balancing: Option<Balancing>,
     /// `spec.healthCheckNodePort`, only with type LoadBalancer and external policy Local.
     pub health_check_node_port: Option<u16>,
 }
@@ -53,6 +55,16 @@ pub enum TrafficPolicy {
     Cluster,
     /// Endpoints of this node only.
     Local,
+}
+
+/// How an endpoint is chosen of those that a client may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Balancing {
+    /// Any, at random.
+    #[default]
+    Random,
+    /// The same on every node, for the same client's address and port (Maglev).
+    Consistent,
 }
 
 /// The families of a service; of one that is gone nobody knows them.

@@ -9,7 +9,7 @@ use rustc_hash::FxHashSet;
 use super::join::join;
 use super::segments::Segments;
 use super::{NodeView, PortKey, WantedFrontend, WantedPort, WantedRange};
-use crate::model::{EndpointSlice, Family, Service, ServicePort, TrafficPolicy};
+use crate::model::{Balancing, EndpointSlice, Family, Service, ServicePort, TrafficPolicy};
 use crate::settings::Masquerade;
 
 /// The wanted state of every port of `service`, in both families it has a cluster IP of.
@@ -87,6 +87,16 @@ pub(super) fn plan_port(
         external_cluster
     };
 
+    let internal_balancing = match service.internal_policy {
+        TrafficPolicy::Cluster => service.balancing.unwrap_or_default(),
+        TrafficPolicy::Local => Balancing::Random,
+    };
+    let external_balancing = if is_external {
+        service.balancing.unwrap_or(node.external_balancing)
+    } else {
+        Balancing::Random
+    };
+
     WantedPort {
         key: PortKey {
             service: service.name.clone(),
@@ -104,6 +114,8 @@ pub(super) fn plan_port(
             source_ranges: source_ranges(service, family, node),
             masquerades_internal: node.masquerade == Masquerade::All,
             masquerades_external: is_external && node.masquerade != Masquerade::Needed,
+            internal_balancing,
+            external_balancing,
             segment_ends: segments.ends,
             endpoints: segments.endpoints,
         },

@@ -1,6 +1,7 @@
 //! Tests of the plan. This file holds what they share: small objects to start from, and a way to
 //! read a window as endpoint names.
 
+mod balancing;
 mod categorise;
 mod explain;
 mod external;
@@ -43,6 +44,7 @@ fn service() -> Service {
         internal_policy: TrafficPolicy::Cluster,
         external_policy: TrafficPolicy::Cluster,
         affinity_s: None,
+        balancing: None,
         health_check_node_port: None,
     }
 }

@@ -1,13 +1,13 @@
 //! What the plan asks of the datapath, by value and comparable.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use netproxy_common::service::SEGMENTS;
 use netproxy_common::{FrontendKind, Verdict, Window};
 
-use crate::model::{Endpoint, Family, Label, ObjectName, Protocol};
+use crate::model::{Balancing, Endpoint, Family, Label, ObjectName, Protocol};
 use crate::settings::Masquerade;
 
 /// What the plan must know of this node, and of how it is to serve.
@@ -23,6 +23,8 @@ pub struct NodeView {
     pub masquerade: Masquerade,
     /// Whether `spec.externalIPs` are served.
     pub serves_external_ips: bool,
+    /// How external clients have endpoints of services that do not say it themselves.
+    pub external_balancing: Balancing,
 }
 
 impl NodeView {
@@ -34,6 +36,7 @@ impl NodeView {
             ips: Vec::new(),
             masquerade: Masquerade::default(),
             serves_external_ips: true,
+            external_balancing: Balancing::default(),
         }
     }
 
@@ -118,6 +121,11 @@ pub struct WantedRange {
     pub masquerades_internal: bool,
     /// Clients of external destinations are, where the policy lets them use any endpoint.
     pub masquerades_external: bool,
+    /// How clients of cluster IPs have their endpoint. At random where they are kept to this node: others have other
+    /// endpoints there.
+    pub internal_balancing: Balancing,
+    /// How clients of external destinations have theirs, where the policy lets them use any.
+    pub external_balancing: Balancing,
 }
 
 impl WantedPort {
@@ -125,6 +133,23 @@ impl WantedPort {
     #[must_use]
     pub fn is_external(&self) -> bool {
         self.frontends.iter().any(WantedFrontend::is_external)
+    }
+}
+
+impl WantedRange {
+    /// The endpoints of the window that is to be balanced consistently, in their places there; None: there is none, or
+    /// nothing to choose.
+    #[must_use]
+    pub fn consistent(&self) -> Option<Vec<SocketAddr>> {
+        let window = match (self.internal_balancing, self.external_balancing) {
+            (Balancing::Consistent, _) => self.internal,
+            (_, Balancing::Consistent) => self.external_cluster,
+            _ => return None,
+        };
+        let places = window.offset as usize..(window.offset + window.count) as usize;
+        let endpoints = self.endpoints.get(places).filter(|them| them.len() > 1)?;
+        let socket = |it: &WantedEndpoint| SocketAddr::new(it.address, it.port);
+        Some(endpoints.iter().map(socket).collect())
     }
 }
 

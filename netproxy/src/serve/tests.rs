@@ -82,6 +82,7 @@ fn service(families: &[Family]) -> Service {
         internal_policy: TrafficPolicy::Cluster,
         external_policy: TrafficPolicy::Local,
         affinity_s: None,
+        balancing: None,
         health_check_node_port: None,
     }
 }

@@ -38,6 +38,7 @@ fn service(service: &str) -> Service {
         internal_policy: TrafficPolicy::Cluster,
         external_policy: TrafficPolicy::Cluster,
         affinity_s: None,
+        balancing: None,
         health_check_node_port: None,
     }
 }

@@ -25,6 +25,7 @@ pub(crate) fn cart() -> (ObjectName, Vec<WantedPort>) {
         internal_policy: TrafficPolicy::Cluster,
         external_policy: TrafficPolicy::Local,
         affinity_s: Some(10_800),
+        balancing: None,
         health_check_node_port: None,
     };
     let slices = [
@@ -61,6 +62,7 @@ pub(crate) fn basket() -> (ObjectName, Vec<WantedPort>) {
         internal_policy: TrafficPolicy::Cluster,
         external_policy: TrafficPolicy::Cluster,
         affinity_s: None,
+        balancing: None,
         health_check_node_port: None,
     };
     let wanted = plan_service(&service, &[], &this_node());

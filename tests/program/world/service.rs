@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use netproxy::model::{
-    Endpoint, EndpointSlice, Hints, Label, ObjectName, Service, ServicePort, SlicePort,
+    Balancing, Endpoint, EndpointSlice, Hints, Label, ObjectName, Service, ServicePort, SlicePort,
     TrafficPolicy,
 };
 use netproxy::plan::{NodeView, WantedPort, plan_service};
@@ -23,6 +23,7 @@ pub(crate) struct Shop {
     port: u16,
     endpoints: Vec<Endpoint>,
     masquerade: Masquerade,
+    external_balancing: Balancing,
 }
 
 impl Shop {
@@ -47,6 +48,7 @@ impl Shop {
             internal_policy: TrafficPolicy::Cluster,
             external_policy: TrafficPolicy::Cluster,
             affinity_s: None,
+            balancing: None,
             health_check_node_port: None,
         };
         Self {
@@ -56,6 +58,7 @@ impl Shop {
             port: POD_PORT,
             endpoints: Vec::new(),
             masquerade: Masquerade::default(),
+            external_balancing: Balancing::default(),
         }
     }
 
@@ -165,6 +168,27 @@ impl Shop {
         self
     }
 
+    /// With endpoints that are chosen so, for all clients.
+    pub(crate) fn balanced(mut self, balancing: Balancing) -> Self {
+        self.service.balancing = Some(balancing);
+        self
+    }
+
+    /// On a node that chooses them so for external clients.
+    pub(crate) fn on_a_node_that_balances(mut self, balancing: Balancing) -> Self {
+        self.external_balancing = balancing;
+        self
+    }
+
+    /// With the name and frontends of another number, and these endpoints.
+    pub(crate) fn renumbered(self, number: u8) -> Self {
+        let balancing = self.service.balancing;
+        let mut other = Self::new(self.flavour, number);
+        other.endpoints = self.endpoints;
+        other.service.balancing = balancing;
+        other
+    }
+
     /// With another name of its port, here and in its slice.
     pub(crate) fn port_named(mut self, name: &str) -> Self {
         self.service.ports[0].name = Label::from(name);
@@ -226,6 +250,7 @@ impl Shop {
         };
         let node = NodeView {
             masquerade: self.masquerade,
+            external_balancing: self.external_balancing,
             ..NodeView::named(HERE)
         };
         (self.name(), plan_service(&self.service, &[&slice], &node))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use netproxy::config::OwnSettings;
 use netproxy::datapath::{AttachMode, FlowsMax, MapSize, XdpMode};
+use netproxy::model::Balancing;
 use netproxy::settings::{Masquerade, SocketBalancing};
 use netproxy::source::Source;
 
@@ -49,6 +50,11 @@ pub(super) struct OwnArgs {
     /// through it [default: needed, or all with --masquerade-all]
     #[arg(long, value_enum)]
     masquerade: Option<Masquerade>,
+
+    /// How clients of node ports, load-balancer and external IPs are sent to endpoints, unless the Service has the
+    /// annotation `netproxy.dev/balancing`: consistently means by every node alike [default: random]
+    #[arg(long, value_enum)]
+    external_balancing: Option<Balancing>,
 
     /// Which processes are sent to endpoints by their sockets, without any packet to a frontend;
     /// others are served packet by packet [default: all]
@@ -102,6 +108,7 @@ impl OwnArgs {
             map_sizes,
             cgroup,
             masquerade,
+            external_balancing,
             socket_balancing,
             terminate_udp,
             terminate_tcp,
@@ -119,6 +126,7 @@ impl OwnArgs {
             map_sizes: list(map_sizes, file.map_sizes),
             cgroup: cgroup.or(file.cgroup),
             masquerade: masquerade.or(file.masquerade),
+            external_balancing: external_balancing.or(file.external_balancing),
             socket_balancing: socket_balancing.or(file.socket_balancing),
             terminate_udp: terminate_udp.or(file.terminate_udp),
             terminate_tcp: terminate_tcp.or(file.terminate_tcp),

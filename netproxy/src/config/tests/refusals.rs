@@ -177,6 +177,10 @@ fn netproxys_own_document_is_read_strictly() {
             r#"masquerade: "never": must be one of needed, external, all"#,
         ),
         (
+            "externalBalancing: fair",
+            r#"externalBalancing: "fair": must be one of random, consistent"#,
+        ),
+        (
             "socketBalancing: never",
             r#"socketBalancing: "never": must be one of all, host-only, off"#,
         ),
@@ -203,8 +207,8 @@ fn netproxys_own_document_is_read_strictly() {
         (
             "device: [eth0]",
             "device: NetproxyConfiguration has no such field; it has source, server, devices, \
-             excludedDevices, attach, xdp, mapSizes, cgroup, masquerade, socketBalancing, \
-             terminateUdp, terminateTcp, socketOptOut, flowsMax, \
+             excludedDevices, attach, xdp, mapSizes, cgroup, masquerade, externalBalancing, \
+             socketBalancing, terminateUdp, terminateTcp, socketOptOut, flowsMax, \
              metricsObjectsMax",
         ),
     ] {

@@ -1,13 +1,15 @@
 //! Making a service port's endpoints the ones in force, and the room that they take.
 
+use netproxy_common::maglev::SLOTS;
 use netproxy_common::{Endpoint, Range, Service};
+use tracing::warn;
 
 use super::{Put, Services, Slots};
-use crate::datapath::DatapathError;
 use crate::datapath::encode::{self, Encode};
 use crate::datapath::grace::wait_for_grace_period;
 use crate::datapath::header::{header, is_v6, length, live_range};
 use crate::datapath::mapped::Mapped;
+use crate::datapath::{DatapathError, MapFill};
 use crate::plan::WantedPort;
 
 impl Services {
@@ -21,11 +23,48 @@ impl Services {
         Endpoint<A>: bytemuck::Pod,
     {
         let set = self.acquire_sources(port, &slots)?;
-        let outcome = self.publish_with(id, port, set, &slots);
+        let in_force = live_range(&self.words, &self.headers, id).map_or(0, |(_, it)| it.table);
+        let table = self.table(in_force, port);
+        let outcome = self.publish_with(id, port, (set, table), &slots);
         if !matches!(outcome, Ok(Put::Written)) {
             slots(self).sources.release(set);
+            if table != in_force {
+                self.tables.retire(table);
+            }
         }
         outcome
+    }
+
+    /// The table of the port's endpoints: the one in force if it is of them, else a new one. Zero: none is wanted, or
+    /// there is none.
+    fn table(&mut self, in_force: u32, port: &WantedPort) -> u32 {
+        let Some(endpoints) = port.range.consistent() else {
+            self.without_table.remove(&port.key);
+            return 0;
+        };
+        if self.tables.is_of(in_force, &endpoints) {
+            return in_force;
+        }
+        // Who has a table needs another one for a moment: the last one is kept for that.
+        let spare = u32::from(in_force == 0);
+        let taken = self.take_or_recycle(|services| services.tables.take(spare));
+        if let Some(number) = taken {
+            if self.tables.fill(number, &endpoints) {
+                self.without_table.remove(&port.key);
+                return number;
+            }
+            self.tables.retire(number);
+        }
+        if self.without_table.insert(port.key.clone()) {
+            let MapFill { map, capacity, .. } = self.tables.fill_level();
+            warn!(
+                service = %port.key,
+                endpoints = endpoints.len(),
+                "balanced at random: {map} has {capacity} tables, one of them for changes, and tables have room for \
+                 {SLOTS} endpoints; --map-size {map}=N makes more tables"
+            );
+        }
+        0
     }
 
     /// The set of the port's source ranges, made if there is none.
@@ -46,7 +85,7 @@ impl Services {
         &mut self,
         id: u32,
         port: &WantedPort,
-        set: u32,
+        (set, table): (u32, u32),
         slots: impl Fn(&mut Self) -> &mut Slots<A>,
     ) -> Result<Put, DatapathError>
     where
@@ -55,7 +94,7 @@ impl Services {
         let endpoints = encode::endpoints::<A>(&port.range.endpoints);
         let old = live_range(&self.words, &self.headers, id);
         if let Some((_, range)) = &old
-            && *range == header(id, range.base, set, port)
+            && *range == header(id, range.base, (set, table), port)
             && is_filled(&slots(self).array, range.base, &endpoints)
         {
             return Ok(Put::Unchanged);
@@ -82,7 +121,8 @@ impl Services {
         for (slot, endpoint) in (base..).zip(&endpoints) {
             array.set(slot, *endpoint);
         }
-        self.headers.set(index, header(id, base, set, port));
+        self.headers
+            .set(index, header(id, base, (set, table), port));
         let generation = self.generation(id).wrapping_add(1);
         self.words.publish(
             id,
@@ -91,7 +131,11 @@ impl Services {
                 generation,
             },
         );
-        if let Some((index, range)) = old {
+        if let Some((index, mut range)) = old {
+            if range.table == table {
+                // It goes on.
+                range.table = 0;
+            }
             self.retire(index, &range);
         }
         Ok(Put::Written)
@@ -103,6 +147,7 @@ impl Services {
 
     pub(super) fn retire(&mut self, index: u32, range: &Range) {
         self.free_headers.retire(index, 1);
+        self.tables.retire(range.table);
         if is_v6(range) {
             self.v6.retire(range);
         } else {
@@ -121,13 +166,16 @@ impl Services {
     /// Sets free, after a grace period, what was retired. False if there was nothing.
     fn recycle(&mut self) -> Result<bool, DatapathError> {
         let rooms = [&self.v4.free, &self.v6.free, &self.free_headers];
-        if !rooms.iter().any(|room| room.has_quarantine()) && !self.has_retired_sources() {
+        let has_quarantine =
+            rooms.iter().any(|room| room.has_quarantine()) || self.tables.has_quarantine();
+        if !has_quarantine && !self.has_retired_sources() {
             return Ok(false);
         }
         wait_for_grace_period().map_err(DatapathError::map("RANGES", "recycled"))?;
         for room in [&mut self.v4.free, &mut self.v6.free, &mut self.free_headers] {
             room.recycle();
         }
+        self.tables.recycle();
         let outcome = self.v4.sources.recycle();
         outcome.and(self.v6.sources.recycle()).map(|()| true)
     }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Interner, is_label, label, object_name};
+use super::{Interner, annotation, is_label, label, object_name};
 use crate::model::{Namespace, Pod, PodUid, SocketWish};
 
 /// Label of a namespace, annotation of a pod.
@@ -43,9 +43,4 @@ fn wish(text: &str) -> SocketWish {
     } else {
         SocketWish::Unreadable
     }
-}
-
-fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
-    let annotations = metadata.annotations.as_ref()?;
-    annotations.get(key).map(String::as_str)
 }

@@ -6,14 +6,17 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::address::{parse_range, parse_ranges, parse_servable};
 use super::complaint::Complaints;
-use super::{Interner, is_label, label, object_name};
-use crate::model::{Family, Service, TrafficPolicy};
+use super::{Interner, annotation, is_label, label, object_name};
+use crate::model::{Balancing, Family, Service, TrafficPolicy};
 
 /// Services with this label belong to another proxy; its value says nothing.
 const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
+/// Annotation: how endpoints are chosen.
+const BALANCING: &str = "netproxy.dev/balancing";
 /// `sessionAffinityConfig.clientIP.timeoutSeconds` when the object does not say.
 const DEFAULT_AFFINITY_S: u32 = 10_800;
 /// The longest affinity that the API allows.
@@ -80,6 +83,7 @@ pub(super) fn read(
         ),
         external_policy,
         affinity_s: affinity_s(spec, complaints),
+        balancing: balancing(&object.metadata, complaints),
         health_check_node_port: ports::health_check_node_port(spec, external_policy, complaints),
         name,
     };
@@ -221,6 +225,21 @@ fn policy(field: &'static str, name: Option<&str>, complaints: &mut Complaints) 
         Some(other) => {
             complaints.add(field, other, "taken for Cluster: neither Cluster nor Local");
             TrafficPolicy::Cluster
+        }
+    }
+}
+
+fn balancing(metadata: &ObjectMeta, complaints: &mut Complaints) -> Option<Balancing> {
+    match annotation(metadata, BALANCING)? {
+        "random" => Some(Balancing::Random),
+        "consistent" => Some(Balancing::Consistent),
+        other => {
+            complaints.add(
+                "metadata.annotations.netproxy.dev/balancing",
+                other,
+                "taken for absent: neither random nor consistent",
+            );
+            None
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{ip, name, node, service, set_node, set_service, set_slice, settled, slice};
-use crate::model::Change;
+use crate::model::{Balancing, Change};
 use crate::settings::{Masquerade, Settings};
 use crate::store::Store;
 
@@ -107,6 +107,7 @@ fn plans_are_made_by_the_settings() {
     let settings = Settings {
         masquerade: Masquerade::All,
         serves_external_ips: false,
+        external_balancing: Balancing::Consistent,
         ..Settings::default()
     };
     let mut store = Store::on_node("this").with_settings(&settings);
@@ -119,6 +120,7 @@ fn plans_are_made_by_the_settings() {
     let plan = store.plan(&name("web"));
     assert!(plan[0].range.masquerades_internal);
     assert_eq!(plan[0].frontends.len(), 1);
+    assert_eq!(store.node_view().external_balancing, Balancing::Consistent);
 }
 
 #[test]

@@ -229,6 +229,15 @@ fn other_fields_of_a_service_fall_back_to_their_defaults() {
 }
 
 #[test]
+fn an_annotation_that_says_neither_of_two_ways_to_balance_is_named() {
+    let annotations = json!({"netproxy.dev/balancing": "fair"});
+    let (service, told) = of_service(json!({"metadata": {"annotations": annotations}}));
+
+    assert_eq!(service.unwrap().balancing, None);
+    assert_eq!(told, ["metadata.annotations.netproxy.dev/balancing: fair"]);
+}
+
+#[test]
 fn a_good_service_and_a_good_slice_give_no_cause_for_complaint() {
     let (service, of_service) = of_service(json!({"spec": {
         "sessionAffinity": "None",

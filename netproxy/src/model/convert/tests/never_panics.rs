@@ -82,7 +82,13 @@ fn metadata() -> BoxedStrategy<Value> {
         ("name", text().boxed()),
         ("namespace", text().boxed()),
         ("labels", some_of(labels)),
-        ("annotations", some_of(vec![(trigger, text().boxed())])),
+        (
+            "annotations",
+            some_of(vec![
+                (trigger, text().boxed()),
+                ("netproxy.dev/balancing", text().boxed()),
+            ]),
+        ),
     ])
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::object;
 use crate::model::convert::{Interner, service};
-use crate::model::{ObjectName, Protocol, Service, TrafficPolicy};
+use crate::model::{Balancing, ObjectName, Protocol, Service, TrafficPolicy};
 
 fn converted(patch: Value) -> Option<Service> {
     let base = json!({
@@ -231,4 +231,25 @@ fn a_service_without_a_namespace_is_in_default() {
     let service = converted(json!({"metadata": {"namespace": null}})).unwrap();
 
     assert_eq!(service.name, ObjectName::new("default", "web"));
+}
+
+#[test]
+fn an_annotation_says_how_endpoints_are_chosen() {
+    for (annotations, expected) in [
+        (json!(null), None),
+        (
+            json!({"netproxy.dev/balancing": "random"}),
+            Some(Balancing::Random),
+        ),
+        (
+            json!({"netproxy.dev/balancing": "consistent"}),
+            Some(Balancing::Consistent),
+        ),
+        (json!({"netproxy.dev/balancing": "Maglev"}), None),
+        (json!({"netproxy.dev/balancing": ""}), None),
+    ] {
+        let service = converted(json!({"metadata": {"annotations": annotations}})).unwrap();
+
+        assert_eq!(service.balancing, expected, "{annotations}");
+    }
 }
