@@ -12,6 +12,7 @@ use netproxy::datapath::{DatapathError, Pins, ServiceEntry, View};
 use netproxy::model::ObjectName;
 use netproxy::plan::{ExplainedPort, Preferred};
 use netproxy::store::Store;
+use netproxy_common::RangeFlags;
 use tokio::runtime;
 
 use self::listing::ObjectsArgs;
@@ -73,7 +74,8 @@ impl ExplainArgs {
                 list.line(&told(port))?;
                 let in_force = match &held {
                     Some((services, view)) => in_force(view, services.values(), port),
-                    None => "not in force: nothing is pinned on this node; is the agent running?",
+                    None => "not in force: nothing is pinned on this node; is the agent running?"
+                        .to_owned(),
                 };
                 list.line(&format!("  {in_force}"))?;
             }
@@ -132,14 +134,28 @@ fn told(port: &ExplainedPort) -> String {
     facts.join("; ")
 }
 
+/// How the kernel chooses among the endpoints. How external clients have theirs is a setting of the agent, which
+/// nobody but the kernel tells.
+const fn chosen(flags: u8) -> &'static str {
+    let is_internal = flags & RangeFlags::CONSISTENT_INTERNAL != 0;
+    match (is_internal, flags & RangeFlags::CONSISTENT_EXTERNAL != 0) {
+        (false, false) => "chosen at random",
+        (false, true) => {
+            "external clients have the same on every node, internal ones any at random"
+        }
+        (true, _) => "clients have the same on every node",
+    }
+}
+
 /// Whether the kernel, which serves these `services`, holds what is wanted.
 fn in_force<'a>(
     view: &View,
     mut services: impl Iterator<Item = &'a ServiceEntry>,
     port: &ExplainedPort,
-) -> &'static str {
+) -> String {
     let Some(service) = services.find(|entry| entry.key == *port.key()) else {
-        return "not in force: the kernel does not know the service; see the agent's log";
+        return "not in force: the kernel does not know the service; see the agent's log"
+            .to_owned();
     };
     let held = view.endpoints(service);
     let range = &port.wanted.range;
@@ -149,9 +165,9 @@ fn in_force<'a>(
             .iter()
             .zip(&range.endpoints)
             .all(|(held, wanted)| (held.address, held.port) == (wanted.address, wanted.port));
-    if is_same {
-        "in force"
-    } else {
-        "not in force: the kernel holds other endpoints; if that lasts, see the agent's log"
+    if !is_same {
+        return "not in force: the kernel holds other endpoints; if that lasts, see the agent's log"
+            .to_owned();
     }
+    format!("in force; {}", chosen(service.range.flags))
 }

@@ -8,7 +8,7 @@ use anyhow::bail;
 use clap::Args;
 use ipnet::IpNet;
 use netproxy::datapath::{EndpointEntry, FrontendEntry, ServiceEntry, View};
-use netproxy_common::{FrontendKind, RangeFlags};
+use netproxy_common::{FrontendKind, Range, RangeFlags};
 use serde::Serialize;
 
 use self::frontend::Frontend;
@@ -21,7 +21,8 @@ const DETAILS: &str = "\
 ENDPOINTS are those that clients may be sent to / all that are known (on this node).
 NOTES tell what is not the default: externalTrafficPolicy Local, client affinity, from where the
 load balancer's addresses are open (at most three networks are shown), whose addresses are hidden
-from the endpoints, and clients for whom there is no endpoint.
+from the endpoints, whose flows every node sends to the same endpoint, and clients for whom there is
+no endpoint.
 
 With -o json, an array of objects:
   id, generation             numbers
@@ -38,6 +39,8 @@ With -o json, an array of objects:
   source_ranges              networks that may reach the LoadBalancer frontends; empty: all may
   masquerade                 {internal, external}: whether the addresses of clients of cluster IPs,
                              and of external addresses, are hidden from the endpoints
+  balancing                  {internal, external}: random, or consistent where every node sends a flow
+                             to the same endpoint
   refused                    [{clients, answer}]: who finds no endpoint, and is answered how;
                              clients: internal, external, external-local; answer: reject, drop
 
@@ -124,6 +127,7 @@ struct ServiceRow {
     affinity_s: u32,
     source_ranges: Vec<String>,
     masquerade: Masqueraded,
+    balancing: Balanced,
     refused: Vec<Refusal>,
     #[serde(skip)]
     usable: u32,
@@ -134,6 +138,31 @@ struct ServiceRow {
 struct Masqueraded {
     internal: bool,
     external: bool,
+}
+
+/// How endpoints are chosen.
+#[derive(Debug, Serialize)]
+struct Balanced {
+    internal: &'static str,
+    external: &'static str,
+}
+
+impl Balanced {
+    const CONSISTENT: &str = "consistent";
+
+    fn of(range: &Range) -> Self {
+        let name = |flag| {
+            if range.flags & flag != 0 {
+                Self::CONSISTENT
+            } else {
+                "random"
+            }
+        };
+        Self {
+            internal: name(RangeFlags::CONSISTENT_INTERNAL),
+            external: name(RangeFlags::CONSISTENT_EXTERNAL),
+        }
+    }
 }
 
 /// Numbers of endpoints.
@@ -181,6 +210,7 @@ impl ServiceRow {
                 internal: range.flags & RangeFlags::MASQUERADE_INTERNAL != 0,
                 external: range.flags & RangeFlags::MASQUERADE_EXTERNAL != 0,
             },
+            balancing: Balanced::of(range),
             refused: clients::refusals(range, has_external),
             usable: clients::usable(range),
         }
@@ -207,6 +237,13 @@ impl ServiceRow {
             Masqueraded { internal: true, .. } => notes.push("clients hidden".to_owned()),
             Masqueraded { external: true, .. } => notes.push("external clients hidden".to_owned()),
             Masqueraded { .. } => {}
+        }
+        let is_consistent = |name| name == Balanced::CONSISTENT;
+        let Balanced { internal, external } = self.balancing;
+        match (is_consistent(internal), is_consistent(external)) {
+            (true, _) => notes.push("balanced consistently".to_owned()),
+            (false, true) => notes.push("external balanced consistently".to_owned()),
+            (false, false) => {}
         }
         if self.endpoints.total == 0 {
             notes.push("no endpoint: rejected".to_owned());

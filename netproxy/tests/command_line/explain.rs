@@ -146,7 +146,7 @@ fn it_is_told_whether_the_kernel_holds_what_is_wanted() {
             unknown,
             "not in force: the kernel does not know the service",
         ),
-        (same, "in force"),
+        (same, "in force; chosen at random"),
         (other, "not in force: the kernel holds other endpoints"),
     ] {
         let lines = table.lines().filter(|line| line.trim().starts_with(told));

@@ -108,9 +108,32 @@ fn the_json_object_has_the_documented_fields() {
             "affinity_s": 10_800,
             "source_ranges": [],
             "masquerade": {"internal": false, "external": false},
+            "balancing": {"internal": "random", "external": "random"},
             "refused": [],
         })
     );
+}
+
+#[test]
+fn it_is_noted_whose_flows_have_the_same_endpoint_on_every_node() {
+    const INTERNAL: u8 = RangeFlags::CONSISTENT_INTERNAL;
+    const EXTERNAL: u8 = RangeFlags::CONSISTENT_EXTERNAL;
+    for (flags, note) in [
+        (EXTERNAL, "external balanced consistently"),
+        (INTERNAL, "balanced consistently"),
+        (INTERNAL | EXTERNAL, "balanced consistently"),
+    ] {
+        let range = Range {
+            internal: window(0, 2),
+            flags,
+            ..range([0, 2, 0, 0, 0, 0, 0])
+        };
+        let endpoints = ["10.1.0.2", "10.1.0.3"].map(|it| endpoint(it, true, 1));
+
+        let row = ServiceRow::new(&service(range), &endpoints, &[], &[]);
+
+        assert_eq!(row.notes(), [note]);
+    }
 }
 
 #[test]
