@@ -7,6 +7,7 @@ mod client_port;
 mod cluster;
 mod cluster_ip;
 mod command_line;
+mod consistent;
 mod errors;
 mod flood;
 mod foreign;

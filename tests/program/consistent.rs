@@ -285,3 +285,22 @@ fn a_table_that_somebody_else_has_written_to_is_made_anew() {
     assert_ne!(spoilt, before);
     assert_eq!(repaired, before);
 }
+
+#[test]
+fn tables_go_on_in_maps_of_another_size() {
+    let mut world = World::new();
+    let [flavour, _] = Flavour::TCP;
+    let shop = wide(flavour);
+    world.serve(&[&wide(flavour).renumbered(2), &shop]);
+    let before = endpoints_of(&world, flavour, shop.vip());
+    let made = table(&world, &shop);
+
+    world.stop();
+    world.set_map_sizes(&["MAGLEV=20", "RANGES=3000"]);
+    world.start();
+    let after = endpoints_of(&world, flavour, shop.vip());
+    world.serve(&[&shop]);
+
+    assert_eq!(after, before);
+    assert_eq!(table(&world, &shop), made, "nothing has changed");
+}
