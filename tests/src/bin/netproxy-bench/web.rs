@@ -1,8 +1,10 @@
 //! The two Services that traffic goes to, and who answers for them: `web` has endpoints on another machine, `local` one
 //! on each node, which alone answers for that node.
 //!
-//! Each has the same port several times over, under numbers that follow one another: a run takes the next one, so that
-//! none meets a connection of the one before, and none is measured at one place of a list of rules alone.
+//! Each has several ports alike, under numbers that follow one another, and so have its endpoints: a run takes the next
+//! one, so that none meets a connection of the one before, and none is measured at one place of a list of rules alone.
+//! Behind the same port of an endpoint, connections of two ports of the Service would meet: one that comes in by
+//! another is refused where the endpoint remembers its tuple with later timestamps (`tcp_timewait_state_process`).
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
@@ -40,7 +42,7 @@ const SINK_TURN: Duration = Duration::from_millis(100);
 const FIRST_PORT: u16 = 80;
 const FIRST_NODE_PORT: u16 = 30_080;
 const FIRST_LOCAL_NODE_PORT: u16 = 30_180;
-const HTTP: u16 = 8081;
+const FIRST_HTTP: u16 = 8081;
 const DNS: u16 = 53;
 const UDP: u16 = 5353;
 const SINK: u16 = 5400;
@@ -97,8 +99,8 @@ pub(crate) fn frontend(way: Way, what: What, node: Ipv4Addr) -> SocketAddr {
 pub(crate) fn endpoint(way: Way, what: What, pod: Ipv4Addr) -> SocketAddr {
     let of_web = |number| endpoint_ip(number % DOORS);
     match (way, what) {
-        (Way::NodePortLocal, _) => (pod, HTTP).into(),
-        (_, What::Http(door)) => (of_web(door), HTTP).into(),
+        (Way::NodePortLocal, What::Http(door)) => (pod, FIRST_HTTP + door % DOORS).into(),
+        (_, What::Http(door)) => (of_web(door), FIRST_HTTP + door % DOORS).into(),
         (_, What::Udp) => (of_web(0), UDP).into(),
         (_, What::Bulk) => (of_web(0), BULK).into(),
         (_, What::Sink) => (of_web(0), SINK).into(),
@@ -146,7 +148,7 @@ fn doors(first_node_port: u16) -> Vec<Value> {
         json!({
             "name": format!("http-{number}"),
             "port": FIRST_PORT + number,
-            "targetPort": HTTP,
+            "targetPort": FIRST_HTTP + number,
             "nodePort": first_node_port + number,
         })
     };
@@ -204,9 +206,9 @@ pub(crate) fn serve(lab: &Lab, control_plane: &ControlPlane<'_>, machine: &Clien
         serve_http(&pod, &nginx, lab.directory())?;
     }
     cpu::spawn_at(machine, cpu::SERVER, &["iperf3", "--server"])?;
-    await_http(machine, (endpoint_ip(0), HTTP).into())?;
+    await_http(machine, (endpoint_ip(0), FIRST_HTTP).into())?;
     for pod in lab.nodes().iter().flat_map(netproxy_lab::Node::pods) {
-        await_http(&pod, (pod.ipv4(), HTTP).into())?;
+        await_http(&pod, (pod.ipv4(), FIRST_HTTP).into())?;
     }
     for number in 0..DOORS {
         echo(machine, (endpoint_ip(number), UDP).into())?;
@@ -266,11 +268,13 @@ fn serve_http(place: &dyn Place, nginx: &Path, directory: &Path) -> Result<Proce
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|it| format!("{it}_temp_path {}/{it};", folder.display()))
         .join(" ");
+    let listen = (0..DOORS).map(|door| format!("listen {} backlog=8192;", FIRST_HTTP + door));
+    let listen = listen.collect::<Vec<_>>().join(" ");
     let text = format!(
         "daemon off; master_process off; pid {pid}; error_log stderr crit;\n\
          events {{ worker_connections 16384; }}\n\
          http {{ access_log off; {temporary} keepalive_requests 1000000000;\n\
-         server {{ listen {HTTP} backlog=8192; location / {{ return 200 \"ok\\n\"; }} }} }}\n",
+         server {{ {listen} location / {{ return 200 \"ok\\n\"; }} }} }}\n",
         pid = folder.join("pid").display(),
     );
     std::fs::write(&configuration, text)
