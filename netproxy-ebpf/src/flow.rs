@@ -17,7 +17,7 @@ use netproxy_common::{Counter, Endpoint, Flow, FlowKey, FlowKind, FlowState};
 
 pub(crate) use self::life::note;
 pub(crate) use self::opening::{OpenError, Opened, key_of_answer, make_way, open, try_open};
-use self::tier::{Tier, is_pending_used, pointer};
+use self::tier::{Tier, is_pending_used, looks_used, pointer};
 use crate::clock::now_s;
 use crate::count::count;
 use crate::family::Family;
@@ -173,7 +173,7 @@ fn remove<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> u32 
 /// Removes the half under `key`; whether it was in `FLOWS_*`.
 #[inline(always)]
 fn remove_half<F: Family>(key: &FlowKey<F::Address>) -> bool {
-    if is_pending_used::<F>() {
+    if looks_used(F::NUMBER) {
         Tier::Pending.remove::<F>(key);
     }
     Tier::Assured.remove::<F>(key)

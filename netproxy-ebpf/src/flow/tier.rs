@@ -73,7 +73,7 @@ impl Tier {
 pub(super) fn pointer<F: Family>(key: &FlowKey<F::Address>) -> Option<*mut Flow<F::Address>> {
     match Tier::Assured.pointer::<F>(key) {
         Some(flow) => Some(flow),
-        None if is_pending_used::<F>() => Tier::Pending.pointer::<F>(key),
+        None if looks_used(F::NUMBER) => Tier::Pending.pointer::<F>(key),
         None => None,
     }
 }
@@ -88,8 +88,14 @@ pub(super) fn is_pending_used<F: Family>() -> bool {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn is_in_use(family: u32) -> u32 {
+    u32::from(looks_used(family))
+}
+
+/// As `is_pending_used`, where the call chain has no room for another frame.
+#[inline(always)]
+pub(super) fn looks_used(family: u32) -> bool {
     let Some(until) = PENDING_UNTIL.get_ptr_mut(family) else {
-        return 1;
+        return true;
     };
     // SAFETY: a live value of two aligned words.
     let [passing_s, established_s] = unsafe {
@@ -100,10 +106,10 @@ extern "C" fn is_in_use(family: u32) -> u32 {
     };
     // Nothing has been since the node has started.
     if passing_s | established_s == 0 {
-        return 0;
+        return false;
     }
     let now_s = now_s();
-    u32::from(passing_s >= now_s || established_s >= now_s)
+    passing_s >= now_s || established_s >= now_s
 }
 
 /// Says that a half in `state` is about to be in `PENDING_*`, and alive until its deadline.
