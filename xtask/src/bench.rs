@@ -24,11 +24,11 @@ pub(crate) struct BenchArguments {
     /// Small clusters and one run: a proof that it works, not numbers
     #[arg(long)]
     quick: bool,
-    /// Measure this scenario only; may be given several times: program-full, program-one, agent-start,
+    /// Measure these scenarios only: program-full, program-one, agent-start,
     /// agent-memory, agent-scale, clusterip-keepalive, clusterip-short, clusterip-short-sustained,
     /// clusterip-udp, clusterip-bulk, nodeport-local-short, nodeport-remote-short,
     /// nodeport-remote-pps, bystander, first-packet, packet-cost
-    #[arg(long, value_name = "SCENARIO")]
+    #[arg(long, value_name = "SCENARIO,…")]
     only: Vec<String>,
     /// Measure these systems only (direct, netproxy-socket, netproxy-tc, netproxy-xdp,
     /// kube-proxy-nftables, kube-proxy-iptables)

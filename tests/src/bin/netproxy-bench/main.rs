@@ -54,8 +54,8 @@ struct Arguments {
     /// Small clusters and one run: a proof that it works, not numbers
     #[arg(long)]
     quick: bool,
-    /// Measure this scenario only; may be given several times
-    #[arg(long, value_name = "SCENARIO")]
+    /// Measure these scenarios only
+    #[arg(long, value_name = "SCENARIO", value_delimiter = ',')]
     only: Vec<String>,
     /// Measure these systems only
     #[arg(long, value_name = "SYSTEM", value_delimiter = ',')]
