@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::table::{Cell, Listing, OutputArgs, Row};
 
 const DETAILS: &str = "\
-FLOWS_* hold flows, two entries each; nothing evicts them. Half of the room may be taken by flows that no client
+FLOWS_* hold flows, two entries each; nothing evicts them. A quarter of the room may be taken by flows that no client
 has confirmed; what a flood opens beyond, and what finds no room (counted as assured_full), is in PENDING_*, where
 the one that has been silent for longest makes way. Entries past their deadline count until the agent removes them.
 
