@@ -79,6 +79,9 @@ pub(crate) fn sample_selector() -> String {
     format!("metadata.name={SAMPLE}")
 }
 
+/// As many endpoints of the sample service have addresses.
+pub(crate) const MOST_SAMPLE_ENDPOINTS: u32 = 60_000;
+
 impl ClusterSize {
     /// The frontend of service `number`.
     pub(crate) fn frontend(self, number: u32) -> Frontend {
@@ -89,10 +92,14 @@ impl ClusterSize {
         }
     }
 
-    /// All frontends, the sample's last.
+    /// All frontends, the sample's last; that may have any of its endpoints by now.
     pub(crate) fn frontends(self) -> Vec<Frontend> {
         let all = (0..self.services).map(|number| self.frontend(number));
-        all.chain([sample(0)]).collect()
+        let moved = Frontend {
+            count: MOST_SAMPLE_ENDPOINTS,
+            ..sample(0)
+        };
+        all.chain([moved]).collect()
     }
 
     /// The writes that make the whole cluster.

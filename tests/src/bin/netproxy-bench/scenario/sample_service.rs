@@ -19,11 +19,8 @@ use netproxy_lab::control_plane::Api;
 use crate::{
     arena::{Arena, deadline},
     asker::Asker,
-    cluster::{self, NAMESPACE},
+    cluster::{self, MOST_SAMPLE_ENDPOINTS, NAMESPACE},
 };
-
-/// As many endpoints have addresses.
-const MOST_NUMBERS: u32 = 60_000;
 
 /// Somebody who changes it and asks it.
 #[derive(Debug)]
@@ -66,7 +63,7 @@ impl<'a> SampleService<'a> {
     pub(super) fn change(&self) -> Result<(Duration, Duration)> {
         // Never the one that it has, whoever has given it that.
         static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed) % MOST_NUMBERS;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed) % MOST_SAMPLE_ENDPOINTS;
         let (asker, frontend) = (&self.asker, cluster::sample(number));
         let begun = Barrier::new(2);
         thread::scope(|scope| {

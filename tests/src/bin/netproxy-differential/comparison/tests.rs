@@ -169,6 +169,14 @@ fn flows_of_a_service_without_a_serving_endpoint_may_end() {
     };
     let meant = Judgement::Deliberate([Difference::EmptyServiceEndsFlows].into());
     assert_eq!(judge_fates(&empty, &stayed, &refused), meant);
+    let [one, both] = [
+        [reply("a1"), Reply::Refused],
+        [Reply::Refused, Reply::Refused],
+    ]
+    .map(|after| fates(&[reply("a1"), reply("a1")], &after));
+    assert_eq!(judge_fates(&empty, &one, &both), meant);
+    let silent = fates(&[reply("a1")], &[Reply::Silent]);
+    assert_eq!(judge_fates(&empty, &one, &silent), Judgement::Divergent);
     assert_eq!(judge_fates(&empty, &refused, &stayed), Judgement::Divergent);
     assert_eq!(
         judge_fates(&question(false), &stayed, &refused),
