@@ -4,72 +4,71 @@
 use aya_ebpf::Global;
 use netproxy_common::SocketScope;
 
-/// Flags for `bpf_fib_lookup`: `BPF_FIB_LOOKUP_SKIP_NEIGH` (6.3) and `BPF_FIB_LOOKUP_SRC` (6.7)
-/// where the kernel has them.
-#[unsafe(no_mangle)]
-static FIB_FLAGS: Global<u32> = Global::new(0);
+/// Declares what user space overrides by name.
+///
+/// A section of its own choice keeps a value apart from other constants: LLVM's `ConstantMerge` would let
+/// an anonymous zero, such as a key that is looked up, live in a static whose zero user space replaces.
+macro_rules! decided_at_load {
+    ($($(#[$doc:meta])* static $name:ident: $integer:ty = $default:expr;)+) => {
+        $(
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            #[unsafe(link_section = ".rodata")]
+            static $name: Global<$integer> = Global::new($default);
+        )+
+    };
+}
 
-/// `BPF_F_IPV6` for `bpf_l4_csum_replace` where the kernel has it (6.16), else zero.
-#[unsafe(no_mangle)]
-static CSUM_IPV6_FLAG: Global<u64> = Global::new(0);
+decided_at_load! {
+    /// Flags for `bpf_fib_lookup`: `BPF_FIB_LOOKUP_SKIP_NEIGH` (6.3) and `BPF_FIB_LOOKUP_SRC` (6.7)
+    /// where the kernel has them.
+    static FIB_FLAGS: u32 = 0;
 
-/// A `LocalClients`: how pods of this node are told from other clients.
-#[unsafe(no_mangle)]
-static LOCAL_CLIENTS: Global<u32> = Global::new(0);
+    /// `BPF_F_IPV6` for `bpf_l4_csum_replace` where the kernel has it (6.16), else zero.
+    static CSUM_IPV6_FLAG: u64 = 0;
 
-/// The cookie of the host's network namespace (`SO_NETNS_COOKIE`).
-#[unsafe(no_mangle)]
-static HOST_NETNS: Global<u64> = Global::new(0);
+    /// A `LocalClients`: how pods of this node are told from other clients.
+    static LOCAL_CLIENTS: u32 = 0;
 
-/// A `SocketScope`: which processes are served at the socket.
-#[unsafe(no_mangle)]
-static SOCKET_SCOPE: Global<u32> = Global::new(0);
+    /// The cookie of the host's network namespace (`SO_NETNS_COOKIE`).
+    static HOST_NETNS: u64 = 0;
 
-/// Whether pods may opt out of being served at the socket.
-#[unsafe(no_mangle)]
-static SOCKET_OPT_OUT: Global<u32> = Global::new(0);
+    /// A `SocketScope`: which processes are served at the socket.
+    static SOCKET_SCOPE: u32 = 0;
 
-/// Whether NodePorts answer processes of the host on 127.0.0.1 and `::1`.
-#[unsafe(no_mangle)]
-static LOOPBACK_NODE_PORTS: Global<u32> = Global::new(0);
+    /// Whether pods may opt out of being served at the socket.
+    static SOCKET_OPT_OUT: u32 = 0;
 
-/// Whether somebody ends connected UDP sockets whose endpoint is gone.
-#[unsafe(no_mangle)]
-static TERMINATES_UDP: Global<u32> = Global::new(0);
+    /// Whether NodePorts answer processes of the host on 127.0.0.1 and `::1`.
+    static LOOPBACK_NODE_PORTS: u32 = 0;
 
-/// Whether somebody ends TCP connections whose endpoint is gone.
-#[unsafe(no_mangle)]
-static TERMINATES_TCP: Global<u32> = Global::new(0);
+    /// Whether somebody ends connected UDP sockets whose endpoint is gone.
+    static TERMINATES_UDP: u32 = 0;
 
-/// The source ports of whole flows: two runs of ports, walked as one cycle.
-#[unsafe(no_mangle)]
-static PORTS_LOW_FIRST: Global<u32> = Global::new(10_240);
-/// Length of the first run.
-#[unsafe(no_mangle)]
-static PORTS_LOW_COUNT: Global<u32> = Global::new(19_760);
-/// First port of the second run.
-#[unsafe(no_mangle)]
-static PORTS_HIGH_FIRST: Global<u32> = Global::new(61_000);
-/// Length of the second run.
-#[unsafe(no_mangle)]
-static PORTS_HIGH_COUNT: Global<u32> = Global::new(4_536);
-/// Step of the cycle, coprime to the number of ports.
-#[unsafe(no_mangle)]
-static PORTS_STRIDE: Global<u32> = Global::new(7_919);
+    /// Whether somebody ends TCP connections whose endpoint is gone.
+    static TERMINATES_TCP: u32 = 0;
 
-/// How many flows of a family that no client has confirmed each CPU may have in `FLOWS_*`.
-#[unsafe(no_mangle)]
-static MOST_OPENING: Global<u32> = Global::new(0);
-/// How many entries of `CLOSED_*` each CPU has.
-#[unsafe(no_mangle)]
-static CLOSED_PER_CPU: Global<u32> = Global::new(0);
+    /// The source ports of whole flows: two runs of ports, walked as one cycle.
+    static PORTS_LOW_FIRST: u32 = 10_240;
+    /// Length of the first run.
+    static PORTS_LOW_COUNT: u32 = 19_760;
+    /// First port of the second run.
+    static PORTS_HIGH_FIRST: u32 = 61_000;
+    /// Length of the second run.
+    static PORTS_HIGH_COUNT: u32 = 4_536;
+    /// Step of the cycle, coprime to the number of ports.
+    static PORTS_STRIDE: u32 = 7_919;
 
-/// Bytes of what a connected socket has in the map that is walked, of whatever layout.
-#[unsafe(no_mangle)]
-static OLD_CONNECTION_BYTES: Global<u32> = Global::new(0);
-/// As `OLD_CONNECTION_BYTES`, an unconnected one.
-#[unsafe(no_mangle)]
-static OLD_TALK_BYTES: Global<u32> = Global::new(0);
+    /// How many flows of a family that no client has confirmed each CPU may have in `FLOWS_*`.
+    static MOST_OPENING: u32 = 0;
+    /// How many entries of `CLOSED_*` each CPU has.
+    static CLOSED_PER_CPU: u32 = 0;
+
+    /// Bytes of what a connected socket has in the map that is walked, of whatever layout.
+    static OLD_CONNECTION_BYTES: u32 = 0;
+    /// As `OLD_CONNECTION_BYTES`, an unconnected one.
+    static OLD_TALK_BYTES: u32 = 0;
+}
 
 #[inline(always)]
 pub(crate) fn old_connection_bytes() -> u32 {
