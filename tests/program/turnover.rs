@@ -110,6 +110,24 @@ fn a_flow_that_a_crowd_kept_out_comes_in_when_it_is_confirmed() {
 }
 
 #[test]
+fn a_closed_flow_that_a_crowd_kept_out_is_found_for_as_long_as_it_lives() {
+    for flavour in Flavour::TCP {
+        let ground = Ground::new(World::new(), flavour);
+        ground.world.crowd();
+        ground.opens(1);
+        let opened = ground.world.pending_until_s();
+        ground.world.shorten_pending(60);
+
+        ground.resets(1);
+
+        // A connection that is opening and one that is closed live equally long.
+        let closed = ground.world.pending_until_s();
+        assert!(closed >= opened, "{closed:?}, and {opened:?} before");
+        assert_eq!(ground.world.entries_of_tiers(flavour), [0, 2]);
+    }
+}
+
+#[test]
 fn a_walk_of_the_table_puts_the_counts_of_unconfirmed_flows_right() {
     for flavour in Flavour::ALL {
         let mut ground = Ground::new(World::new(), flavour);

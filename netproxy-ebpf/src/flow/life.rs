@@ -263,5 +263,8 @@ fn close<F: Family>(
             turnover::is_past_opening::<F>();
         }
         turnover::closed::<F>(key, partner);
+    } else {
+        let deadline_s = now_s() + FlowState::Closing.lifetime_s(key.protocol);
+        use_pending::<F>(FlowState::Closing, deadline_s);
     }
 }

@@ -69,6 +69,7 @@ impl World {
     pub(crate) fn assure_all(&self) {
         assure::<Ipv4>(self.crowd_map("FLOWS_V4"));
         assure::<Ipv6>(self.crowd_map("FLOWS_V6"));
+        self.change_turnover(|it| it.opening = 0);
     }
 
     /// What is known of the source ports towards every destination, by port and address.

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use aya::maps::{HashMap, Map, MapData, PerCpuArray, PerCpuValues};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues};
 use netproxy::datapath::{FlowEntry, FlowTable};
 use netproxy_common::flow::FlowFlags;
-use netproxy_common::{Flow, FlowKey, FlowState, Ipv4, Ipv6, Turnover};
+use netproxy_common::{Flow, FlowKey, FlowState, Ipv4, Ipv6, PendingUntil, Turnover};
 
 use super::{Flavour, World};
 
@@ -43,7 +43,7 @@ impl World {
         self.change_turnover(|it| it.closed = 0);
     }
 
-    fn change_turnover(&self, change: impl Fn(&mut Turnover)) {
+    pub(super) fn change_turnover(&self, change: impl Fn(&mut Turnover)) {
         let data = MapData::from_pin(self.pins.map("TURNOVER")).unwrap();
         let mut map: PerCpuArray<_, Turnover> = Map::PerCpuArray(data).try_into().unwrap();
         for family in 0..2 {
@@ -52,6 +52,27 @@ impl World {
             let changed = PerCpuValues::try_from(turnovers).unwrap();
             map.set(family, changed, 0).unwrap();
         }
+    }
+
+    /// Until when `PENDING_*` is looked into for flows that are not established, in seconds since the start of the node.
+    pub(crate) fn pending_until_s(&self) -> [u32; 2] {
+        let map = self.pending_until();
+        [0, 1].map(|family| map.get(&family, 0).unwrap().passing_s)
+    }
+
+    /// Lets `PENDING_*` be looked into for so much shorter a time.
+    pub(crate) fn shorten_pending(&self, by_s: u32) {
+        let mut map = self.pending_until();
+        for family in 0..2 {
+            let mut until = map.get(&family, 0).unwrap();
+            until.passing_s = until.passing_s.saturating_sub(by_s);
+            map.set(family, until, 0).unwrap();
+        }
+    }
+
+    fn pending_until(&self) -> Array<MapData, PendingUntil> {
+        let data = MapData::from_pin(self.pins.map("PENDING_UNTIL")).unwrap();
+        Map::Array(data).try_into().unwrap()
     }
 
     /// How many halves there are in `FLOWS_*` and in `PENDING_*`.
