@@ -40,7 +40,8 @@ pub(crate) struct BenchArguments {
     /// How often each system is measured [default: 5, with --quick 1]
     #[arg(long)]
     runs: Option<u16>,
-    /// Write docs/benchmarks.md as well, with its pictures, from what is measured and docs/benchmarks/log.md
+    /// Write docs/benchmarks.md as well, with its pictures: what is measured takes the place of what stands there of the
+    /// same scenarios, and docs/benchmarks/log.md ends it
     #[arg(long)]
     publish: bool,
     /// Where results.json, report.md and pictures go [default: target/bench]

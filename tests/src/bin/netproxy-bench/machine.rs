@@ -1,16 +1,15 @@
 //! What it was measured on.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use nix::sys::utsname::uname;
 
-/// This machine and the sources' state; what cannot be told is `unknown`.
+/// This machine; what cannot be told is `unknown`.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
     pub(crate) kernel: String,
     pub(crate) cpu: String,
     pub(crate) memory: String,
-    pub(crate) commit: String,
 }
 
 impl Machine {
@@ -20,7 +19,6 @@ impl Machine {
             kernel: uname().map_or_else(|_| unknown(), |it| it.release().to_string_lossy().into()),
             cpu: cpu().unwrap_or_else(unknown),
             memory: memory().unwrap_or_else(unknown),
-            commit: commit().unwrap_or_else(unknown),
         }
     }
 }
@@ -45,16 +43,4 @@ fn memory() -> Option<String> {
     let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(format!("{} GiB", kib >> 20))
-}
-
-/// The commit that is checked out, marked if files differ from it.
-fn commit() -> Option<String> {
-    let mut command = Command::new("git");
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    let output = command
-        .args(["describe", "--always", "--dirty", "--exclude", "*"])
-        .output()
-        .ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    (output.status.success()).then(|| text.trim().to_owned())
 }

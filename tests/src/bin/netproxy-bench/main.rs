@@ -17,6 +17,7 @@ mod meter;
 mod plot;
 mod ratio;
 mod report;
+mod results;
 mod running;
 mod scenario;
 mod standing;
@@ -26,7 +27,6 @@ mod wrk;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
@@ -39,8 +39,9 @@ use crate::{
     arena::Arena,
     cluster::ClusterSize,
     machine::Machine,
-    measurement::{Sample, Tally, Unfinished},
+    measurement::{Occasion, Sample, Tally, Unfinished},
     report::{Report, round},
+    results::Results,
     scenario::{Pace, Scenario},
     system::System,
 };
@@ -66,7 +67,8 @@ struct Arguments {
     /// How often each system is measured [default: 5, with --quick 1]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     runs: Option<u16>,
-    /// Write docs/benchmarks.md as well, with its pictures, from what is measured and docs/benchmarks/log.md
+    /// Write docs/benchmarks.md as well, with its pictures: what is measured takes the place of what stands there of the
+    /// same scenarios, and docs/benchmarks/log.md ends it
     #[arg(long)]
     publish: bool,
     /// Where the results go
@@ -94,10 +96,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let runs = arguments.runs.unwrap_or(pace.choose(5, 1));
     let mut report = Report {
         machine: Machine::look(),
-        command: command(),
-        measurements: Vec::new(),
-        unfinished: Vec::new(),
+        results: Results::default(),
     };
+    let occasion = Occasion::now();
     for (size, scenarios) in plan(arguments, pace)? {
         let systems: BTreeSet<_> = scenarios
             .iter()
@@ -112,21 +113,22 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
                 &arguments.systems_of(scenario),
                 pace,
                 runs,
-                &mut report,
+                &occasion,
+                &mut report.results,
             );
             // What there is outlives an interruption.
             report.write(&arguments.out)?;
+            if arguments.publish {
+                report.publish(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs"))?;
+            }
         }
-    }
-    if arguments.publish {
-        report.publish(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs"))?;
     }
     let (out, minutes) = (
         arguments.out.display(),
         began.elapsed().as_secs_f64() / 60.0,
     );
     println!("{out}/report.md and {out}/results.json were written after {minutes:.1} minutes.");
-    Ok(if report.unfinished.is_empty() {
+    Ok(if report.results.unfinished.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -188,7 +190,8 @@ fn measure(
     systems: &[System],
     pace: Pace,
     runs: u16,
-    report: &mut Report,
+    occasion: &Occasion,
+    results: &mut Results,
 ) {
     let services = arena.size.services;
     let mut tally = Tally::new(scenario.name(), services);
@@ -214,17 +217,18 @@ fn measure(
                 Err(error) => {
                     println!("{turn}: not finished, and not tried again: {error:#}");
                     given_up.insert(system);
-                    report.unfinished.push(Unfinished {
-                        scenario: scenario.name(),
-                        system,
+                    results.unfinished.push(Unfinished {
+                        scenario: scenario.name().to_owned(),
+                        system: system.name().to_owned(),
                         services,
                         reason: format!("{error:#}"),
+                        occasion: occasion.clone(),
                     });
                 }
             }
         }
     }
-    report.measurements.extend(tally.measurements());
+    results.measurements.extend(tally.measurements(occasion));
 }
 
 fn show(samples: &[Sample]) -> String {
@@ -232,14 +236,4 @@ fn show(samples: &[Sample]) -> String {
         .iter()
         .map(|it| format!("{} {} {}", it.metric, round(it.value), it.unit));
     each.collect::<Vec<_>>().join(", ")
-}
-
-/// How this was asked for, as one would repeat it.
-fn command() -> String {
-    let words = env::args().skip(1);
-    let all = ["cargo", "xtask", "bench"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(words);
-    all.collect::<Vec<_>>().join(" ")
 }

@@ -1,8 +1,8 @@
 //! What came out: samples, and what they say together.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, env, process::Command};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::system::System;
 
@@ -24,29 +24,82 @@ impl Sample {
     }
 }
 
+/// What was measured, when and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Occasion {
+    /// The sources' state.
+    pub(crate) commit: String,
+    pub(crate) date: String,
+    /// What one would repeat it by.
+    pub(crate) command: String,
+}
+
+impl Occasion {
+    /// Now.
+    pub(crate) fn now() -> Self {
+        let words = env::args().skip(1);
+        let command = ["cargo", "xtask", "bench"].map(str::to_owned).into_iter();
+        Self {
+            commit: commit().unwrap_or_else(|| "unknown".to_owned()),
+            date: jiff::Zoned::now().strftime("%Y-%m-%d").to_string(),
+            command: command.chain(words).collect::<Vec<_>>().join(" "),
+        }
+    }
+}
+
+/// The commit that is checked out, marked if files differ from it.
+fn commit() -> Option<String> {
+    let mut command = Command::new("git");
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = command
+        .args(["describe", "--always", "--dirty", "--exclude", "*"])
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    (output.status.success()).then(|| text.trim().to_owned())
+}
+
 /// All runs of one metric of one system in one scenario, as `results.json` has it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Measurement {
-    pub(crate) scenario: &'static str,
-    pub(crate) system: &'static str,
+    pub(crate) scenario: String,
+    pub(crate) system: String,
     /// How many services there are.
     pub(crate) services: u32,
-    pub(crate) metric: &'static str,
-    pub(crate) unit: &'static str,
+    pub(crate) metric: String,
+    pub(crate) unit: String,
     pub(crate) median: f64,
     pub(crate) min: f64,
     pub(crate) max: f64,
     /// The values, in the order of the runs.
     pub(crate) runs: Vec<f64>,
+    #[serde(flatten)]
+    pub(crate) occasion: Occasion,
+}
+
+impl Measurement {
+    /// The scenario, and in how large a cluster.
+    pub(crate) fn subject(&self) -> (&str, u32) {
+        (&self.scenario, self.services)
+    }
 }
 
 /// A run that came to no end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Unfinished {
-    pub(crate) scenario: &'static str,
-    pub(crate) system: System,
+    pub(crate) scenario: String,
+    pub(crate) system: String,
     pub(crate) services: u32,
     pub(crate) reason: String,
+    #[serde(flatten)]
+    pub(crate) occasion: Occasion,
+}
+
+impl Unfinished {
+    /// The scenario, and in how large a cluster.
+    pub(crate) fn subject(&self) -> (&str, u32) {
+        (&self.scenario, self.services)
+    }
 }
 
 /// Everything of one scenario in one cluster, in the order of the systems.
@@ -85,7 +138,7 @@ impl Tally {
     }
 
     /// Metric by metric, in each system by system.
-    pub(crate) fn measurements(self) -> Vec<Measurement> {
+    pub(crate) fn measurements(self, occasion: &Occasion) -> Vec<Measurement> {
         let Self {
             scenario,
             services,
@@ -96,15 +149,16 @@ impl Tally {
             let mut sorted = runs.clone();
             sorted.sort_by(f64::total_cmp);
             Measurement {
-                scenario,
-                system: system.name(),
+                scenario: scenario.to_owned(),
+                system: system.name().to_owned(),
                 services,
-                metric: sample.metric,
-                unit: sample.unit,
+                metric: sample.metric.to_owned(),
+                unit: sample.unit.to_owned(),
                 median: median(&sorted),
                 min: sorted[0],
                 max: sorted[sorted.len() - 1],
                 runs,
+                occasion: occasion.clone(),
             }
         });
         all.collect()
@@ -132,7 +186,11 @@ mod tests {
             tally.add(System::NetproxyTc, &[Sample::new("p50", "ms", value)]);
         }
 
-        let measurements = tally.measurements();
+        let measurements = tally.measurements(&Occasion {
+            commit: "c0ffee".to_owned(),
+            date: "2026-11-22".to_owned(),
+            command: "cargo xtask bench".to_owned(),
+        });
 
         let [one] = &measurements[..] else {
             panic!("{measurements:?}")

@@ -121,21 +121,19 @@ impl Picture<'_> {
         let edge = i32::try_from(wide)? - 16;
         area.draw(&Text::new(metric, (edge, 16), right))
             .map_err(failed)?;
-        let mut systems: Vec<_> = self.measurements.iter().collect();
-        systems.dedup_by_key(|it| it.system);
         let mut seen = Vec::new();
         let mut x = 16;
-        for it in systems {
-            if seen.contains(&it.system) {
+        for it in self.measurements {
+            if seen.contains(&&it.system) {
                 continue;
             }
-            seen.push(it.system);
+            seen.push(&it.system);
             area.draw(&Rectangle::new(
                 [(x, 50), (x + 14, 64)],
                 colour(it).filled(),
             ))
             .map_err(failed)?;
-            area.draw(&Text::new(it.system, (x + 20, 49), style(14)))
+            area.draw(&Text::new(&*it.system, (x + 20, 49), style(14)))
                 .map_err(failed)?;
             // About as wide as letters of that size are.
             x += 48 + 8 * i32::try_from(it.system.len())?;

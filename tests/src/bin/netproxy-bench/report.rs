@@ -6,9 +6,10 @@ use anyhow::{Context, Result};
 
 use crate::{
     machine::Machine,
-    measurement::{Measurement, Unfinished},
+    measurement::{Measurement, Occasion},
     plot::Picture,
     ratio::Ratio,
+    results::Results,
     scenario,
     system::System,
 };
@@ -20,10 +21,7 @@ const PUBLISHED: &str = "benchmarks";
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) machine: Machine,
-    /// How it was asked for.
-    pub(crate) command: String,
-    pub(crate) measurements: Vec<Measurement>,
-    pub(crate) unfinished: Vec<Unfinished>,
+    pub(crate) results: Results,
 }
 
 impl Report {
@@ -33,12 +31,18 @@ impl Report {
         write(&directory.join("report.md"), &self.markdown("")?)
     }
 
-    /// Writes the page of the documents, with its pictures and data in a directory beside it. What is in `log.md` there
-    /// ends the page.
+    /// Writes the page of the documents, with its pictures and data in a directory beside it. What stands there of other
+    /// scenarios stays. What is in `log.md` there ends the page.
     pub(crate) fn publish(&self, documents: &Path) -> Result<()> {
         let directory = documents.join(PUBLISHED);
-        self.write_data(&directory)?;
-        let mut text = self.markdown(&format!("{PUBLISHED}/"))?;
+        let mut results = Results::read(&directory)?;
+        results.replace_by(&self.results);
+        let whole = Self {
+            machine: self.machine.clone(),
+            results,
+        };
+        whole.write_data(&directory)?;
+        let mut text = whole.markdown(&format!("{PUBLISHED}/"))?;
         let log = directory.join("log.md");
         if log.exists() {
             let log = fs::read_to_string(&log)
@@ -51,8 +55,7 @@ impl Report {
     fn write_data(&self, directory: &Path) -> Result<()> {
         fs::create_dir_all(directory)
             .with_context(|| format!("{} cannot be made", directory.display()))?;
-        let json = serde_json::to_string_pretty(&self.measurements)?;
-        write(&directory.join("results.json"), &json)?;
+        self.results.write(directory)?;
         for scenario in scenario::ALL {
             let measurements = self.headline(scenario.name());
             if !measurements.is_empty() {
@@ -69,11 +72,10 @@ impl Report {
     /// The first metric of a scenario, which stands for it.
     fn headline(&self, scenario: &str) -> Vec<&Measurement> {
         let of_it = |it: &&Measurement| it.scenario == scenario;
-        let all: Vec<_> = self.measurements.iter().filter(of_it).collect();
-        let first = all.first().map(|it| it.metric);
-        all.into_iter()
-            .filter(|it| Some(it.metric) == first)
-            .collect()
+        let all: Vec<_> = self.results.measurements.iter().filter(of_it).collect();
+        let first = all.first().map(|it| &it.metric);
+        let is_first = |it: &&&Measurement| Some(&it.metric) == first;
+        all.iter().filter(is_first).copied().collect()
     }
 
     /// The page, whose pictures are at `pictures`.
@@ -82,20 +84,18 @@ impl Report {
             kernel,
             cpu,
             memory,
-            commit,
         } = &self.machine;
         let mut text = format!(
-            "# Benchmark\n\n{}\n\n\
-             - kernel: {kernel}\n- CPU: {cpu}\n- memory: {memory}\n- commit: {commit}\n- date: {}\n\n\
+            "# Benchmark\n\n\
+             - kernel: {kernel}\n- CPU: {cpu}\n- memory: {memory}\n\n\
              Systems took turns. Medians; in brackets the least and the most of all runs. Ratios are means over pairs of \
-             one turn; in brackets the interval in which they are with a probability of 95 %.\n",
-            format_args!("`{}`", self.command),
-            jiff::Zoned::now().strftime("%Y-%m-%d"),
+             one turn; in brackets the interval in which they are with a probability of 95 %.\n"
         );
         for scenario in scenario::ALL {
             let of_it = |it: &&Measurement| it.scenario == scenario.name();
-            let found: Vec<_> = self.measurements.iter().filter(of_it).collect();
+            let found: Vec<_> = self.results.measurements.iter().filter(of_it).collect();
             let missing: Vec<_> = self
+                .results
                 .unfinished
                 .iter()
                 .filter(|it| it.scenario == scenario.name())
@@ -104,6 +104,7 @@ impl Report {
                 continue;
             }
             write!(text, "\n## {}\n\n{}.\n", scenario.name(), scenario.about())?;
+            text += &self.occasions(scenario.name())?;
             if !found.is_empty() {
                 let (name, file) = (scenario.name(), picture_of(scenario.name()));
                 writeln!(text, "\n![{name}]({pictures}{file})")?;
@@ -137,6 +138,26 @@ impl Report {
         }
         Ok(text)
     }
+
+    /// When and how a scenario was measured.
+    fn occasions(&self, scenario: &str) -> Result<String> {
+        let occasions = self.results.occasions(scenario);
+        let mut text = String::new();
+        for (occasion, sizes) in &occasions {
+            let Occasion {
+                commit,
+                date,
+                command,
+            } = occasion;
+            let sizes: Vec<_> = sizes.iter().map(ToString::to_string).collect();
+            let which = match &occasions[..] {
+                [_] => String::new(),
+                _ => format!(", {} services", sizes.join(" and ")),
+            };
+            write!(text, "\n`{command}` at {commit}, {date}{which}\n")?;
+        }
+        Ok(text)
+    }
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -147,11 +168,12 @@ fn write(path: &Path, text: &str) -> Result<()> {
 fn table(measurements: &[&Measurement]) -> Result<String> {
     let (mut systems, mut metrics) = (Vec::new(), Vec::new());
     for it in measurements {
-        if !systems.contains(&it.system) {
-            systems.push(it.system);
+        let metric = (&*it.metric, &*it.unit);
+        if !systems.contains(&&*it.system) {
+            systems.push(&*it.system);
         }
-        if !metrics.contains(&(it.metric, it.unit)) {
-            metrics.push((it.metric, it.unit));
+        if !metrics.contains(&metric) {
+            metrics.push(metric);
         }
     }
     let mut text = format!(
@@ -164,7 +186,7 @@ fn table(measurements: &[&Measurement]) -> Result<String> {
         for system in &systems {
             let found = measurements
                 .iter()
-                .find(|it| (it.metric, it.system) == (metric, system));
+                .find(|it| (&*it.metric, &&*it.system) == (metric, system));
             match found {
                 Some(it) if it.runs.len() > 1 => {
                     let (median, min, max) = (round(it.median), round(it.min), round(it.max));
@@ -188,7 +210,7 @@ fn ratios(rates: &[&Measurement]) -> Result<String> {
     ];
     let of = |system: System| rates.iter().find(|it| it.system == system.name());
     let baselines: Vec<_> = baselines.into_iter().filter_map(of).collect();
-    let mut text = format!("| {} of |", rates.first().map_or("", |it| it.metric));
+    let mut text = format!("| {} of |", rates.first().map_or("", |it| &it.metric));
     for baseline in &baselines {
         write!(text, " {} |", baseline.system)?;
     }
@@ -233,15 +255,20 @@ mod tests {
 
     fn measurement(system: &'static str, runs: &[f64]) -> Measurement {
         Measurement {
-            scenario: "agent-memory",
-            system,
+            scenario: "agent-memory".to_owned(),
+            system: system.to_owned(),
             services: 1_000,
-            metric: "resident",
-            unit: "MB",
+            metric: "resident".to_owned(),
+            unit: "MB".to_owned(),
             median: runs[0],
             min: runs[0],
             max: runs[runs.len() - 1],
             runs: runs.to_vec(),
+            occasion: Occasion {
+                commit: "c0ffee".to_owned(),
+                date: "2026-11-22".to_owned(),
+                command: "cargo xtask bench".to_owned(),
+            },
         }
     }
 
