@@ -6,6 +6,7 @@
 //! unless somebody else has the other's tuple by then: two halves are partners only if each names the
 //! other, and a half without a partner touches nobody else's.
 
+pub(crate) mod edges;
 mod life;
 mod opening;
 mod tier;

@@ -120,6 +120,12 @@ pub(crate) static PENDING_V6: Pending<Ipv6> = Pending::new();
 /// Until when there is anything in `PENDING_*`, by family.
 #[btf_map]
 pub(crate) static PENDING_UNTIL: Array<PendingUntil, 2> = Array::new();
+/// When an edge flow was opened last, in seconds of `CLOCK_MONOTONIC`, by family.
+#[btf_map]
+pub(crate) static EDGE_OPENED: Array<u32, 2> = Array::new();
+/// Before when no edge flow was opened that is alive, likewise. Zero: nobody knows.
+#[btf_map]
+pub(crate) static NO_EDGE_BEFORE: Array<u32, 2> = Array::new();
 /// What each CPU has opened and closed, by family.
 #[btf_map]
 pub(crate) static TURNOVER: PerCpuArray<Turnover, 2> = PerCpuArray::new();

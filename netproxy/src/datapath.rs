@@ -15,6 +15,7 @@ mod convert;
 mod counters;
 mod drain;
 mod drops;
+mod edges;
 mod encode;
 mod entry;
 mod error;
@@ -100,6 +101,7 @@ pub use self::xdp::{XdpMode, XdpPlace};
 use self::addresses::Addresses;
 use self::attach::Devices;
 use self::drops::Drops;
+use self::edges::Edges;
 use self::exhausted_ports::PortsWatch;
 use self::flow_expiry::Expiry;
 use self::frontends::Frontends;
@@ -161,6 +163,7 @@ pub struct Datapath {
     carried: Carried,
     flows: FlowTable,
     expiry: Expiry,
+    edges: Edges,
     turnovers: Turnovers,
     ports: PortsWatch,
     handover: Handover,
@@ -193,6 +196,7 @@ impl Datapath {
         let ports = PortsWatch::adopt(&mut loaded)?;
         let drops = Drops::adopt(&mut loaded)?;
         let handover = Handover::adopt(&mut loaded)?;
+        let edges = Edges::adopt(&mut loaded)?;
         let turnovers = Turnovers::adopt(&mut loaded)?;
         let devices = Devices::adopt(
             loaded,
@@ -214,6 +218,7 @@ impl Datapath {
             carried,
             flows,
             expiry: Expiry::default(),
+            edges,
             turnovers,
             ports,
             handover,

@@ -19,6 +19,7 @@ mod consistent;
 mod deadline;
 mod drops;
 mod edge;
+mod edge_answers;
 mod events;
 mod expiry;
 mod flow_life;

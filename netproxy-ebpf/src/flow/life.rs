@@ -7,7 +7,7 @@ use netproxy_common::protocol::has_connections;
 use netproxy_common::{Counter, Flow, FlowKey, FlowState};
 
 use super::tier::{Tier, use_pending};
-use super::{is_orphan, on_stack, partner, turnover};
+use super::{edges, is_orphan, on_stack, partner, turnover};
 use crate::clock::now_s;
 use crate::count::count;
 use crate::family::Family;
@@ -181,6 +181,7 @@ fn promote<F: Family>(
     flow: &mut Flow<F::Address>,
     partner: &mut Half<F::Address>,
 ) {
+    edges::note::<F>(flow);
     let deadline_s = now_s() + FlowState::Established.lifetime_s(key.protocol);
     for half in [&mut *flow, &mut partner.flow] {
         half.state = FlowState::Established as u8;

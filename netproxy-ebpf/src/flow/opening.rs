@@ -7,7 +7,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use netproxy_common::{Counter, Flow, FlowKey, FlowState};
 
 use super::tier::{Tier, pointer, use_pending};
-use super::{forget, is_alive, on_stack, partner, turnover};
+use super::{edges, forget, is_alive, on_stack, partner, turnover};
 use crate::count::count;
 use crate::family::Family;
 use crate::maps::Half;
@@ -105,6 +105,7 @@ fn insert_both<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) ->
     if taken != 0 {
         return taken;
     }
+    edges::note::<F>(flow);
     if turnover::has_room::<F>() {
         let refused = insert_into::<F>(Tier::Assured, key, flow, reply);
         if refused != OpenError::Full as u32 {

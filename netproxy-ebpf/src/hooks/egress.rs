@@ -14,6 +14,9 @@ use crate::{device, drops, events, flow, fragment, service, traffic};
 
 #[inline(always)]
 pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
+    if !packet.is_from_host() && !flow::edges::may_exist::<F>() {
+        return Verdict::PASS;
+    }
     let mut headers = Headers::<F>::blank();
     if super::read_headers(packet, &mut headers) == 0 {
         return Verdict::PASS;

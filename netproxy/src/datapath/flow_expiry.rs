@@ -61,13 +61,19 @@ impl Datapath {
     /// A part of [`Self::expire_flows`], which takes about as much time of a CPU.
     pub fn expire_some(&mut self, budget: Duration) -> Result<Expired, DatapathError> {
         let Slice { expired, finished } = self.expiry.go_on(&self.flows, budget)?;
-        let Some((in_use, seen)) = finished else {
+        let Some(Pass {
+            began_s,
+            in_use,
+            seen,
+        }) = finished
+        else {
             return Ok(Expired {
                 halves: expired,
                 seen: None,
             });
         };
         self.turnovers.correct(&seen.flows)?;
+        self.edges.learn(&in_use, began_s)?;
         let free = self.services.forget_ids_but(&in_use.services);
         self.drops.forget(&free)?;
         self.carried.forget(&free)?;
@@ -82,10 +88,21 @@ impl Datapath {
     }
 }
 
+/// A pass that is over.
+#[derive(Debug)]
+pub(super) struct Pass {
+    /// When it began, in seconds of `CLOCK_MONOTONIC`.
+    pub(super) began_s: u32,
+    /// What the living flows refer to.
+    pub(super) in_use: InUse,
+    pub(super) seen: Seen,
+}
+
 /// A pass that goes on.
 #[derive(Debug, Default)]
 pub(super) struct Expiry {
-    is_under_way: bool,
+    /// Since when, while one is under way.
+    began_s: Option<u32>,
     /// Which of the four maps it is at.
     tier: usize,
     walk: Walk,
@@ -99,8 +116,8 @@ pub(super) struct Expiry {
 pub(super) struct Slice {
     /// How many halves were removed.
     pub(super) expired: usize,
-    /// What the living flows refer to, once the pass is over, and what it has seen.
-    pub(super) finished: Option<(InUse, Seen)>,
+    /// The pass, once it is over.
+    pub(super) finished: Option<Pass>,
 }
 
 impl Expiry {
@@ -111,14 +128,18 @@ impl Expiry {
         budget: Duration,
     ) -> Result<Slice, DatapathError> {
         let begin = cpu_time();
-        self.is_under_way = true;
+        let began_s = *self.began_s.get_or_insert_with(now_s);
         let mut expired = 0;
         loop {
             let Some((tier, is_v4)) = flows.tier(self.tier) else {
                 let Self { in_use, seen, .. } = std::mem::take(self);
                 return Ok(Slice {
                     expired,
-                    finished: Some((in_use, seen)),
+                    finished: Some(Pass {
+                        began_s,
+                        in_use,
+                        seen,
+                    }),
                 });
             };
             let is_last = if is_v4 {
@@ -147,7 +168,7 @@ impl Expiry {
         services: impl IntoIterator<Item = u32>,
         frontends: impl IntoIterator<Item = IpAddr>,
     ) {
-        if self.is_under_way {
+        if self.began_s.is_some() {
             self.in_use.services.extend(services);
             self.in_use.frontends.extend(frontends);
         }

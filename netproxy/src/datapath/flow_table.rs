@@ -11,7 +11,7 @@ use rustc_hash::FxHashSet;
 use super::encode::Encode;
 use super::load::Loaded;
 use super::{DatapathError, MapFill, Pins, batch};
-use crate::model::Protocol;
+use crate::model::{Family, Protocol};
 
 /// One flow, seen from its client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,11 +45,16 @@ pub(super) struct InUse {
     pub(super) services: FxHashSet<u32>,
     /// Frontends' addresses.
     pub(super) frontends: FxHashSet<IpAddr>,
+    /// Kinds of flows, of which there is at least a half.
+    pub(super) kinds: FxHashSet<(Family, FlowKind)>,
 }
 
 impl InUse {
     pub(super) fn note<A: Encode>(&mut self, key: &FlowKey<A>, flow: &Flow<A>) {
         self.services.insert(flow.service);
+        if let Some(kind) = FlowKind::from_u8(flow.kind) {
+            self.kinds.insert((Family::of(&key.source.to_ip()), kind));
+        }
         if !flow.has(FlowFlags::REPLY) {
             self.frontends.insert(key.destination.to_ip());
         }

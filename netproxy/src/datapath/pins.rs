@@ -60,6 +60,8 @@ const SHAPES: &[Shape] = &[
     shape::<FlowKey<Ipv4>, Flow<Ipv4>>("PENDING_V4", MapType::LruHash),
     shape::<FlowKey<Ipv6>, Flow<Ipv6>>("PENDING_V6", MapType::LruHash),
     shape::<u32, PendingUntil>("PENDING_UNTIL", MapType::Array),
+    shape::<u32, u32>("EDGE_OPENED", MapType::Array),
+    shape::<u32, u32>("NO_EDGE_BEFORE", MapType::Array),
     shape::<u32, Turnover>("TURNOVER", MapType::PerCpuArray),
     shape::<u32, Network<Ipv4>>("SERVICE_CIDRS_V4", MapType::Array),
     shape::<u32, Network<Ipv6>>("SERVICE_CIDRS_V6", MapType::Array),

@@ -70,6 +70,25 @@ impl World {
         }
     }
 
+    /// When an edge flow was opened last, by family, in seconds since the start of the node.
+    pub(crate) fn edges_opened_s(&self) -> [u32; 2] {
+        let map = self.edge_opened();
+        [0, 1].map(|family| map.get(&family, 0).unwrap())
+    }
+
+    /// As though no edge flow had ever been opened.
+    pub(crate) fn forget_edges(&self) {
+        let mut map = self.edge_opened();
+        for family in 0..2 {
+            map.set(family, 0, 0).unwrap();
+        }
+    }
+
+    fn edge_opened(&self) -> Array<MapData, u32> {
+        let data = MapData::from_pin(self.pins.map("EDGE_OPENED")).unwrap();
+        Map::Array(data).try_into().unwrap()
+    }
+
     fn pending_until(&self) -> Array<MapData, PendingUntil> {
         let data = MapData::from_pin(self.pins.map("PENDING_UNTIL")).unwrap();
         Map::Array(data).try_into().unwrap()
