@@ -1,9 +1,9 @@
 //! A new agent on the pins of an old one: nothing in force changes until it is told to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aya::maps::{Map, MapData};
-use netproxy::datapath::{DatapathError, View};
+use netproxy::datapath::{DatapathError, ServiceEntry, View};
 
 use crate::world::{At as _, Context, Flavour, POD_PORT, Shop, World};
 
@@ -26,6 +26,49 @@ fn packets_are_served_while_no_agent_runs() {
 
         outcome.passes_as(&request.to(endpoint));
         world.start();
+    }
+}
+
+#[test]
+fn endpoints_far_into_their_map_are_served_and_adopted() {
+    // 32 768 of IPv4 are mapped into the agent's memory at a time.
+    const MANY: u16 = 20_000;
+    let mut world = World::new();
+    for flavour in [Flavour::TCP[0], Flavour::TCP[1]] {
+        let crowd: Vec<_> = (1..=MANY).map(|it| flavour.remote_pod(it)).collect();
+        let large = |number| {
+            crowd
+                .iter()
+                .copied()
+                .fold(Shop::new(flavour, number), Shop::elsewhere)
+        };
+        let (first, second) = (large(1), large(2));
+        let endpoint = flavour.local_pod(2).at(POD_PORT);
+        let last = Shop::new(flavour, 3).here(endpoint.ip());
+        world.serve(&[&first, &second, &last]);
+        let request = flavour.first(flavour.local_pod(1).at(40_000), last.cluster_ip());
+        let served = world.ingress("pod1", &request);
+        served.passes_as(&request.clone().to(endpoint));
+        let before = View::open(world.pins()).unwrap().services().unwrap();
+        assert!(before.values().any(|it| it.range.base > 32_768));
+
+        world.stop();
+        world.start();
+        world.serve(&[&first, &second, &last]);
+
+        let after = View::open(world.pins()).unwrap().services().unwrap();
+        let generations = |services: &BTreeMap<u32, ServiceEntry>| {
+            let all = services.values();
+            all.map(|it| (it.key.clone(), it.generation))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            generations(&after),
+            generations(&before),
+            "nothing has changed"
+        );
+        world.serve(&[]);
+        world.forget_flows();
     }
 }
 

@@ -10,33 +10,62 @@ use aya::maps::MapData;
 use bytemuck::Pod;
 use netproxy_common::Network;
 use netproxy_common::address::Address;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::errno::Errno;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use nix::unistd::{SysconfVar, sysconf};
 
 use super::DatapathError;
 
 /// A `BPF_F_MMAPABLE` array of `T`. Elements are `size_of::<T>()` rounded up to eight bytes apart
 /// (`array_map_alloc` in kernel/bpf/arraymap.c).
+///
+/// What is mapped counts as this process's memory, used or not (`remap_vmalloc_range`): so of an array that grows from
+/// its beginning only as much is mapped as was asked for.
 #[derive(Debug)]
 pub(super) struct Mapped<T> {
     name: &'static str,
+    /// Addresses for all of it.
     memory: NonNull<u8>,
+    /// How much of it is there, from the beginning on.
+    reach_bytes: usize,
     entries: u32,
-    /// Keeps the map alive.
-    _map: MapData,
+    map: MapData,
+    protection: ProtFlags,
     _elements: PhantomData<T>,
 }
+
+/// As much is mapped at a time.
+const STEP_BYTES: usize = 256 << 10;
 
 // SAFETY: the memory is shared with the kernel only; `&mut self` guards every write.
 unsafe impl<T: Send> Send for Mapped<T> {}
 
 impl<T: Pod> Mapped<T> {
-    const STRIDE: usize = size_of::<T>().next_multiple_of(8);
-
-    /// Maps the array, writable or not.
+    /// Maps all of the array, writable or not.
     pub(super) fn new(
         name: &'static str,
         map: MapData,
         is_writable: bool,
+    ) -> Result<Self, DatapathError> {
+        let protection = if is_writable {
+            ProtFlags::PROT_READ | ProtFlags::PROT_WRITE
+        } else {
+            ProtFlags::PROT_READ
+        };
+        let mut mapped = Self::nothing_of(name, map, protection)?;
+        mapped.reach(mapped.entries)?;
+        Ok(mapped)
+    }
+
+    /// A writable array of which nothing is there until it is asked for.
+    pub(super) fn growing(name: &'static str, map: MapData) -> Result<Self, DatapathError> {
+        Self::nothing_of(name, map, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)
+    }
+
+    fn nothing_of(
+        name: &'static str,
+        map: MapData,
+        protection: ProtFlags,
     ) -> Result<Self, DatapathError> {
         let info = map.info().map_err(|error| DatapathError::Map {
             map: name,
@@ -44,36 +73,62 @@ impl<T: Pod> Mapped<T> {
             source: std::io::Error::other(error),
         })?;
         let entries = info.max_entries();
-        let protection = if is_writable {
-            ProtFlags::PROT_READ | ProtFlags::PROT_WRITE
-        } else {
-            ProtFlags::PROT_READ
-        };
-        let length =
-            NonZeroUsize::new(entries as usize * Self::STRIDE).ok_or(DatapathError::Full {
-                map: name,
-                entries: 0,
-                object: "everything".to_owned(),
-            })?;
-        // SAFETY: a fresh mapping of the map's own memory, unmapped on drop.
+        let length = NonZeroUsize::new(bytes::<T>(entries)).ok_or(DatapathError::Full {
+            map: name,
+            entries: 0,
+            object: "everything".to_owned(),
+        })?;
+        // SAFETY: fresh addresses behind which nothing is, given back on drop.
         let memory = unsafe {
-            mmap(
+            mmap_anonymous(
                 None,
                 length,
-                protection,
-                MapFlags::MAP_SHARED,
-                map.fd().as_fd(),
-                0,
+                ProtFlags::PROT_NONE,
+                MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE,
             )
-        }
-        .map_err(|errno| DatapathError::map(name, "mapped into memory")(errno.into()))?;
+        };
+        let memory = memory
+            .map_err(|errno| DatapathError::map(name, "given a place in memory")(errno.into()))?;
         Ok(Self {
             name,
             memory: memory.cast(),
+            reach_bytes: 0,
             entries,
-            _map: map,
+            map,
+            protection,
             _elements: PhantomData,
         })
+    }
+
+    /// Has all elements before `end` there, as far as the array has them.
+    pub(super) fn reach(&mut self, end: u32) -> Result<(), DatapathError> {
+        let wanted = bytes::<T>(end.min(self.entries));
+        if wanted <= self.reach_bytes {
+            return Ok(());
+        }
+        let all = bytes::<T>(self.entries).next_multiple_of(page_bytes());
+        let wanted = wanted.next_multiple_of(STEP_BYTES).min(all);
+        let Some(missing) = NonZeroUsize::new(wanted - self.reach_bytes) else {
+            return Ok(());
+        };
+        let failed =
+            |errno: Errno| DatapathError::map(self.name, "mapped into memory")(errno.into());
+        let offset = i64::try_from(self.reach_bytes).map_err(|_| failed(Errno::EOVERFLOW))?;
+        // SAFETY: the part of the own addresses behind which nothing is yet.
+        unsafe {
+            let place = self.memory.add(self.reach_bytes).addr();
+            mmap(
+                Some(place),
+                missing,
+                self.protection,
+                MapFlags::MAP_SHARED | MapFlags::MAP_FIXED,
+                self.map.fd().as_fd(),
+                offset,
+            )
+        }
+        .map_err(failed)?;
+        self.reach_bytes = wanted;
+        Ok(())
     }
 
     /// Its name.
@@ -86,13 +141,13 @@ impl<T: Pod> Mapped<T> {
         self.entries
     }
 
-    /// The element at `index`; None beyond the end.
+    /// The element at `index`; None beyond what is there.
     pub(super) fn get(&self, index: u32) -> Option<T> {
         // SAFETY: `pointer` checked the bounds; any bit pattern is a `T`.
         self.pointer(index).map(|at| unsafe { at.read_volatile() })
     }
 
-    /// Overwrites the element at `index`, which no reader may be using. False beyond the end.
+    /// Overwrites the element at `index`, which no reader may be using. False beyond what is there.
     pub(super) fn set(&mut self, index: u32, value: T) -> bool {
         // SAFETY: as above.
         self.pointer(index)
@@ -101,13 +156,14 @@ impl<T: Pod> Mapped<T> {
     }
 
     fn pointer(&self, index: u32) -> Option<*mut T> {
-        if index >= self.entries {
+        let end = bytes::<T>(index.checked_add(1)?);
+        if index >= self.entries || end > self.reach_bytes {
             return None;
         }
         // SAFETY: in bounds, as just checked; the mapping is page aligned and the stride a
         // multiple of eight, which is the largest alignment a map value has.
         Some(
-            unsafe { self.memory.add(index as usize * Self::STRIDE) }
+            unsafe { self.memory.add(bytes::<T>(index)) }
                 .cast::<T>()
                 .as_ptr(),
         )
@@ -159,8 +215,17 @@ where
 
 impl<T> Drop for Mapped<T> {
     fn drop(&mut self) {
-        let length = self.entries as usize * size_of::<T>().next_multiple_of(8);
-        // SAFETY: the mapping made by `new`, with its length. A failure leaks it, nothing else.
-        let _ = unsafe { munmap(self.memory.cast(), length) };
+        // SAFETY: the addresses taken by `nothing_of`, all of them. A failure leaks them, nothing else.
+        let _ = unsafe { munmap(self.memory.cast(), bytes::<T>(self.entries)) };
     }
+}
+
+/// The size of so many elements.
+const fn bytes<T>(elements: u32) -> usize {
+    elements as usize * size_of::<T>().next_multiple_of(8)
+}
+
+fn page_bytes() -> usize {
+    let size = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+    size.and_then(|it| usize::try_from(it).ok()).unwrap_or(4096)
 }

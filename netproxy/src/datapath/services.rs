@@ -64,10 +64,10 @@ impl Services {
         carried: &FxHashSet<u32>,
         counted: u32,
     ) -> Result<Self, DatapathError> {
-        let words = Mapped::new("SERVICES", loaded.take("SERVICES")?, true)?;
-        let headers: Mapped<Range> = Mapped::new("RANGES", loaded.take("RANGES")?, true)?;
-        let v4 = Mapped::new("ENDPOINTS_V4", loaded.take("ENDPOINTS_V4")?, true)?;
-        let v6 = Mapped::new("ENDPOINTS_V6", loaded.take("ENDPOINTS_V6")?, true)?;
+        let words: Mapped<Service> = Mapped::new("SERVICES", loaded.take("SERVICES")?, true)?;
+        let mut headers = Mapped::growing("RANGES", loaded.take("RANGES")?)?;
+        let mut v4 = Mapped::growing("ENDPOINTS_V4", loaded.take("ENDPOINTS_V4")?)?;
+        let mut v6 = Mapped::growing("ENDPOINTS_V6", loaded.take("ENDPOINTS_V6")?)?;
         let names = loaded.take("NAMES")?;
         let mut found = Vec::new();
         batch::for_each(&names, |id: &u32, name: &Name| {
@@ -81,10 +81,16 @@ impl Services {
         let mut taken_tables = Vec::new();
         for (id, key) in &found {
             let Some(key) = key else { continue };
+            if let Some(word) = words.get(*id) {
+                headers.reach(word.range.saturating_add(1))?;
+            }
             if let Some((index, range)) = live_range(&words, &headers, *id) {
+                let end = range.base.saturating_add(length(&range));
                 let (taken, sets) = if is_v6(&range) {
+                    v6.reach(end)?;
                     (&mut taken_v6, &mut sets_v6)
                 } else {
+                    v4.reach(end)?;
                     (&mut taken_v4, &mut sets_v4)
                 };
                 taken_headers.push((index, 1));

@@ -10,6 +10,7 @@ use aya::maps::MapData;
 use bytemuck::Zeroable as _;
 use netproxy_common::maglev::Table;
 use rustc_hash::{FxHashMap, FxHasher};
+use tracing::warn;
 
 use super::mapped::Mapped;
 use super::ranges::Ranges;
@@ -39,7 +40,10 @@ struct Contents {
 impl Tables {
     /// Those of a map, of which the `taken` ones are in use.
     pub(super) fn adopt(map: MapData, taken: Vec<u32>) -> Result<Self, DatapathError> {
-        let array: Mapped<Table> = Mapped::new(NAME, map, true)?;
+        let mut array: Mapped<Table> = Mapped::growing(NAME, map)?;
+        for number in &taken {
+            array.reach(*number)?;
+        }
         let taken = taken.into_iter().map(|number| (number, 1));
         Ok(Self {
             free: Ranges::new(1, array.entries() + 1, taken),
@@ -69,7 +73,13 @@ impl Tables {
         if self.free.free() <= spare {
             return None;
         }
-        self.free.take(1)
+        let number = self.free.take(1)?;
+        if let Err(error) = self.array.reach(number) {
+            warn!(%error, "a table cannot be used");
+            self.free.retire(number, 1);
+            return None;
+        }
+        Some(number)
     }
 
     /// Makes one that nobody reads that of these endpoints; false: there are too many for a table.

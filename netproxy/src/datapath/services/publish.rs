@@ -117,6 +117,12 @@ impl Services {
                 object: port.key.to_string(),
             });
         };
+        let is_there = slots(self).array.reach(base.saturating_add(count));
+        if let Err(error) = is_there.and_then(|()| self.headers.reach(index + 1)) {
+            slots(self).free.retire(base, count);
+            self.free_headers.retire(index, 1);
+            return Err(error);
+        }
         let array = &mut slots(self).array;
         for (slot, endpoint) in (base..).zip(&endpoints) {
             array.set(slot, *endpoint);
