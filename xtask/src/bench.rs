@@ -37,7 +37,7 @@ pub(crate) struct BenchArguments {
     /// Measure clusters with so many services, instead of those that each scenario has for its own
     #[arg(long, value_name = "NUMBER,…")]
     services: Option<String>,
-    /// How often each system is measured [default: 5, with --quick 1]
+    /// How often each system is measured [default: traffic 16 times, all else 5 times, with --quick once]
     #[arg(long)]
     runs: Option<u16>,
     /// Write docs/benchmarks.md as well, with its pictures: what is measured takes the place of what stands there of the

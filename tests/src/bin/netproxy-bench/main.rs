@@ -22,6 +22,7 @@ mod running;
 mod scenario;
 mod standing;
 mod system;
+mod target;
 mod web;
 mod wrk;
 
@@ -64,7 +65,7 @@ struct Arguments {
     /// Measure clusters with so many services, instead of those that each scenario has for its own
     #[arg(long, value_name = "NUMBER", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SERVICES)))]
     services: Vec<u32>,
-    /// How often each system is measured [default: 5, with --quick 1]
+    /// How often each system is measured [default: traffic 16 times, all else 5 times, with --quick once]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     runs: Option<u16>,
     /// Write docs/benchmarks.md as well, with its pictures: what is measured takes the place of what stands there of the
@@ -93,7 +94,6 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         Pace::Thorough
     };
-    let runs = arguments.runs.unwrap_or(pace.choose(5, 1));
     let mut report = Report {
         machine: Machine::look(),
         results: Results::default(),
@@ -112,7 +112,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
                 scenario,
                 &arguments.systems_of(scenario),
                 pace,
-                runs,
+                arguments.runs.unwrap_or(scenario.runs(pace)),
                 &occasion,
                 &mut report.results,
             );

@@ -12,6 +12,7 @@ use crate::{
     results::Results,
     scenario,
     system::System,
+    target,
 };
 
 /// The page of the documents, and the directory beside it.
@@ -91,6 +92,11 @@ impl Report {
              Systems took turns. Medians; in brackets the least and the most of all runs. Ratios are means over pairs of \
              one turn; in brackets the interval in which they are with a probability of 95 %.\n"
         );
+        write!(
+            text,
+            "\n## What is aimed at\n\n{}",
+            target::table(&self.results)?
+        )?;
         for scenario in scenario::ALL {
             let of_it = |it: &&Measurement| it.scenario == scenario.name();
             let found: Vec<_> = self.results.measurements.iter().filter(of_it).collect();

@@ -57,6 +57,12 @@ pub(crate) trait Scenario: Sync {
         false
     }
 
+    /// How often each system is measured, unless that is asked for. What else a shared machine does changes from one
+    /// second to the next: many short turns tell more than a few long ones.
+    fn runs(&self, pace: Pace) -> u16 {
+        pace.choose(if self.is_traffic() { 16 } else { 5 }, 1)
+    }
+
     /// Measures a system once. Unless it is about traffic, nothing of it runs before, nor is left in the kernel;
     /// the same must be so afterwards, also where it fails.
     fn run(&self, arena: &Arena<'_>, system: System, pace: Pace) -> Result<Vec<Sample>>;

@@ -35,7 +35,7 @@ impl Scenario for Bulk {
     fn run(&self, arena: &Arena<'_>, system: System, pace: Pace) -> Result<Vec<Sample>> {
         let (from, to) = arena.road(system, Way::ClusterIp, What::Bulk)?;
         let (ip, port) = (to.ip().to_string(), to.port().to_string());
-        let seconds = pace.choose("4", "1");
+        let seconds = pace.choose("2", "1");
         let words = [
             "iperf3", "--json", "--client", &ip, "--port", &port, "--time", seconds,
         ];

@@ -31,14 +31,13 @@ pub(crate) const CLUSTER_IP_KEEPALIVE: Requests = Requests {
     way: Way::ClusterIp,
     is_kept_alive: true,
     is_sustained: false,
-    seconds: 3,
+    seconds: 1,
 };
 
 pub(crate) const CLUSTER_IP_SHORT: Requests = Requests {
     name: "clusterip-short",
     about: "A pod asks a cluster IP, each time over a new connection; no source port is used twice",
     is_kept_alive: false,
-    seconds: 2,
     ..CLUSTER_IP_KEEPALIVE
 };
 
@@ -83,6 +82,14 @@ impl Scenario for Requests {
 
     fn is_traffic(&self) -> bool {
         true
+    }
+
+    fn runs(&self, pace: Pace) -> u16 {
+        match pace {
+            Pace::Thorough if self.is_sustained => 5,
+            Pace::Thorough => 16,
+            Pace::Quick => 1,
+        }
     }
 
     fn run(&self, arena: &Arena<'_>, system: System, pace: Pace) -> Result<Vec<Sample>> {
