@@ -1,6 +1,7 @@
 //! What netproxy is to reach, and whether it does: a table that ends the page.
 //!
-//! Something is reached if all of the interval in which it probably is lies on the right side.
+//! Something is reached if all of the interval in which it probably is lies on the right side, and is not shown if only
+//! its middle does.
 
 use std::fmt::Write as _;
 
@@ -221,10 +222,36 @@ const TARGETS: &[Target] = &[
     ),
 ];
 
-/// What was measured, and whether that is reached.
+/// What was measured, and whether that is what was aimed at.
 struct Judgement {
     measured: String,
-    is_reached: bool,
+    verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Verdict {
+    Reached,
+    /// As far as can be told.
+    NotShown,
+    NotReached,
+}
+
+impl Verdict {
+    const fn of(is_reached: bool) -> Self {
+        if is_reached {
+            Self::Reached
+        } else {
+            Self::NotReached
+        }
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Reached => "reached",
+            Self::NotShown => "not shown",
+            Self::NotReached => "**not reached**",
+        }
+    }
 }
 
 /// The table, of what was measured.
@@ -247,19 +274,19 @@ pub(crate) fn table(results: &Results) -> Result<String> {
         let judgement = match aim {
             AtLeast(least, other) => find(other, services)
                 .and_then(|theirs| Ratio::of_pairs(&ours.runs, &theirs.runs))
-                .map(|ratio| of_ratio(ratio, |low, _| low >= least)),
+                .map(|ratio| of_ratio(ratio, |it| it >= least)),
             AtMost(most, other) => find(other, services)
                 .and_then(|theirs| Ratio::of_pairs(&ours.runs, &theirs.runs))
-                .map(|ratio| of_ratio(ratio, |_, high| high <= most)),
+                .map(|ratio| of_ratio(ratio, |it| it <= most)),
             Below(most) => Some(Judgement {
                 measured: format!("{} {}", round(ours.median), ours.unit),
-                is_reached: ours.median <= most,
+                verdict: Verdict::of(ours.median <= most),
             }),
             AsWithOne(part) => find(system, 1).map(|with_one| {
                 let ratio = ours.median / with_one.median;
                 Judgement {
                     measured: format!("{ratio:.3}"),
-                    is_reached: (ratio - 1.0).abs() <= part,
+                    verdict: Verdict::of((ratio - 1.0).abs() <= part),
                 }
             }),
         };
@@ -270,8 +297,7 @@ pub(crate) fn table(results: &Results) -> Result<String> {
             AsWithOne(part) => format!("as with one service, ± {:.0} %", part * 100.0),
         };
         let (measured, verdict) = match judgement {
-            Some(it) if it.is_reached => (it.measured, "reached"),
-            Some(it) => (it.measured, "**not reached**"),
+            Some(it) => (it.measured, it.verdict.text()),
             None => ("–".to_owned(), "not measured"),
         };
         let system = system.name();
@@ -283,19 +309,22 @@ pub(crate) fn table(results: &Results) -> Result<String> {
     Ok(text)
 }
 
-/// A ratio says something only with its interval.
-fn of_ratio(ratio: Ratio, is_reached: impl Fn(f64, f64) -> bool) -> Judgement {
+/// A ratio is reached with both ends of its interval.
+fn of_ratio(ratio: Ratio, is_enough: impl Fn(f64) -> bool) -> Judgement {
     let mean = ratio.mean;
-    match ratio.interval {
-        Some((low, high)) => Judgement {
-            measured: format!("{mean:.3} ({low:.3}–{high:.3})"),
-            is_reached: is_reached(low, high),
-        },
-        None => Judgement {
-            measured: format!("{mean:.3}, of a single pair"),
-            is_reached: false,
-        },
-    }
+    let (measured, is_sure) = match ratio.interval {
+        Some((low, high)) => (
+            format!("{mean:.3} ({low:.3}–{high:.3})"),
+            is_enough(low) && is_enough(high),
+        ),
+        None => (format!("{mean:.3}, of a single pair"), false),
+    };
+    let verdict = match (is_enough(mean), is_sure) {
+        (true, true) => Verdict::Reached,
+        (true, false) => Verdict::NotShown,
+        (false, _) => Verdict::NotReached,
+    };
+    Judgement { measured, verdict }
 }
 
 #[cfg(test)]
@@ -338,8 +367,8 @@ mod tests {
         let direct = [100.0, 100.0, 100.0];
 
         assert_eq!(verdict(&[97.0, 96.0, 96.5], &direct), "reached |");
-        assert_eq!(verdict(&[97.0, 90.0, 103.0], &direct), "**not reached** |");
-        assert_eq!(verdict(&[97.0], &direct[..1]), "**not reached** |");
+        assert_eq!(verdict(&[97.0, 90.0, 103.0], &direct), "not shown |");
+        assert_eq!(verdict(&[97.0], &direct[..1]), "not shown |");
         assert_eq!(verdict(&[90.0, 90.1, 90.2], &direct), "**not reached** |");
     }
 
