@@ -10,6 +10,15 @@ fn is_answered(world: &World, opened: &Opened) {
     assert_eq!(outcome.source(), opened.frontend, "{opened:?}");
 }
 
+/// An edge flow that was opened after a walk that found none, as though nobody had said so.
+fn unannounced(world: &mut World, flavour: Flavour) -> Opened {
+    world.forget_flows();
+    world.datapath().expire_flows().unwrap();
+    let opened = Course::Edge.open(world, flavour);
+    world.forget_edges();
+    opened
+}
+
 #[test]
 fn flows_of_every_kind_are_answered_after_walks_of_the_table() {
     let mut world = World::new();
@@ -46,12 +55,7 @@ fn half_a_flow_is_enough_to_be_looked_for() {
 fn nothing_is_looked_for_once_a_walk_has_found_no_such_flow() {
     let mut world = World::new();
     for flavour in Flavour::ALL {
-        world.forget_flows();
-        world.datapath().expire_flows().unwrap();
-        let opened = Course::Edge.open(&mut world, flavour);
-
-        // As though nobody had said that it was opened.
-        world.forget_edges();
+        let opened = unannounced(&mut world, flavour);
 
         let (answer, _) = opened.answers();
         let outcome = opened.course.answer(&world, &answer);
@@ -63,10 +67,7 @@ fn nothing_is_looked_for_once_a_walk_has_found_no_such_flow() {
 fn an_agent_that_starts_trusts_no_walk_of_another() {
     let mut world = World::new();
     for flavour in Flavour::ALL {
-        world.forget_flows();
-        world.datapath().expire_flows().unwrap();
-        let opened = Course::Edge.open(&mut world, flavour);
-        world.forget_edges();
+        let opened = unannounced(&mut world, flavour);
 
         world.stop();
         world.start();

@@ -165,6 +165,37 @@ impl Tally {
     }
 }
 
+#[cfg(test)]
+impl Occasion {
+    /// One at some commit.
+    pub(crate) fn at(commit: &str) -> Self {
+        Self {
+            commit: commit.to_owned(),
+            date: "2026-11-22".to_owned(),
+            command: "cargo xtask bench".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Measurement {
+    /// Of requests, of which there is one run at least, in ascending order.
+    pub(crate) fn of_requests(scenario: &str, system: &str, services: u32, runs: &[f64]) -> Self {
+        Self {
+            scenario: scenario.to_owned(),
+            system: system.to_owned(),
+            services,
+            metric: "requests".to_owned(),
+            unit: "1/s".to_owned(),
+            median: runs[0],
+            min: runs[0],
+            max: runs[runs.len() - 1],
+            runs: runs.to_vec(),
+            occasion: Occasion::at("c0ffee"),
+        }
+    }
+}
+
 /// Of sorted values, of which there is one at least.
 pub(crate) fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
@@ -186,11 +217,7 @@ mod tests {
             tally.add(System::NetproxyTc, &[Sample::new("p50", "ms", value)]);
         }
 
-        let measurements = tally.measurements(&Occasion {
-            commit: "c0ffee".to_owned(),
-            date: "2026-11-22".to_owned(),
-            command: "cargo xtask bench".to_owned(),
-        });
+        let measurements = tally.measurements(&Occasion::at("c0ffee"));
 
         let [one] = &measurements[..] else {
             panic!("{measurements:?}")

@@ -259,22 +259,11 @@ pub(crate) fn round(value: f64) -> String {
 mod tests {
     use super::*;
 
-    fn measurement(system: &'static str, runs: &[f64]) -> Measurement {
+    fn measurement(system: &str, runs: &[f64]) -> Measurement {
         Measurement {
-            scenario: "agent-memory".to_owned(),
-            system: system.to_owned(),
-            services: 1_000,
             metric: "resident".to_owned(),
             unit: "MB".to_owned(),
-            median: runs[0],
-            min: runs[0],
-            max: runs[runs.len() - 1],
-            runs: runs.to_vec(),
-            occasion: Occasion {
-                commit: "c0ffee".to_owned(),
-                date: "2026-11-22".to_owned(),
-                command: "cargo xtask bench".to_owned(),
-            },
+            ..Measurement::of_requests("agent-memory", system, 1_000, runs)
         }
     }
 

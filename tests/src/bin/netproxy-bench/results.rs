@@ -97,26 +97,10 @@ fn write<T: Serialize>(path: &Path, list: &[T]) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn occasion(commit: &str) -> Occasion {
-        Occasion {
-            commit: commit.to_owned(),
-            date: "2026-11-22".to_owned(),
-            command: "cargo xtask bench".to_owned(),
-        }
-    }
-
     fn measured(commit: &str, scenario: &str, system: &str, services: u32) -> Measurement {
         Measurement {
-            scenario: scenario.to_owned(),
-            system: system.to_owned(),
-            services,
-            metric: "requests".to_owned(),
-            unit: "1/s".to_owned(),
-            median: 1.0,
-            min: 1.0,
-            max: 1.0,
-            runs: vec![1.0],
-            occasion: occasion(commit),
+            occasion: Occasion::at(commit),
+            ..Measurement::of_requests(scenario, system, services, &[1.0])
         }
     }
 
@@ -165,8 +149,8 @@ mod tests {
         assert_eq!(
             occasions,
             [
-                (&occasion("old"), BTreeSet::from([1])),
-                (&occasion("new"), BTreeSet::from([10_000])),
+                (&Occasion::at("old"), BTreeSet::from([1])),
+                (&Occasion::at("new"), BTreeSet::from([10_000])),
             ]
         );
     }
@@ -180,7 +164,7 @@ mod tests {
             system: "direct".to_owned(),
             services: 1,
             reason: "it took too long".to_owned(),
-            occasion: occasion("a"),
+            occasion: Occasion::at("a"),
         });
 
         results.write(directory.path()).unwrap();

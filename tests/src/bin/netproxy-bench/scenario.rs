@@ -18,6 +18,11 @@ use anyhow::Result;
 
 use crate::{arena::Arena, cluster::ClusterSize, measurement::Sample, system::System};
 
+/// How often what takes a second is measured.
+const SHORT_TURNS: u16 = 16;
+/// The same of what takes longer.
+const LONG_TURNS: u16 = 5;
+
 /// Something that is measured.
 pub(crate) trait Scenario: Sync {
     /// Its name in results.
@@ -60,7 +65,14 @@ pub(crate) trait Scenario: Sync {
     /// How often each system is measured, unless that is asked for. What else a shared machine does changes from one
     /// second to the next: many short turns tell more than a few long ones.
     fn runs(&self, pace: Pace) -> u16 {
-        pace.choose(if self.is_traffic() { 16 } else { 5 }, 1)
+        pace.choose(
+            if self.is_traffic() {
+                SHORT_TURNS
+            } else {
+                LONG_TURNS
+            },
+            1,
+        )
     }
 
     /// Measures a system once. Unless it is about traffic, nothing of it runs before, nor is left in the kernel;

@@ -1,4 +1,4 @@
-//! What netproxy is to reach, and whether it does: a table that ends the page.
+//! What netproxy is to reach, and whether it does: the table that the page begins with.
 //!
 //! Something is reached if all of the interval in which it probably is lies on the right side, and is not shown if only
 //! its middle does.
@@ -23,10 +23,10 @@ type Target = (&'static str, u32, &'static str, System, Aim);
 /// What a metric is to be.
 #[derive(Clone, Copy, Debug)]
 enum Aim {
-    /// At least so many times what it is with another system.
-    AtLeast(f64, System),
+    /// At least so many times what it is with each of other systems.
+    AtLeast(f64, &'static [System]),
     /// At most so many times that.
-    AtMost(f64, System),
+    AtMost(f64, &'static [System]),
     /// At most so much.
     Below(f64),
     /// Compared with no service at all it is as with one service, but for such a part.
@@ -39,8 +39,19 @@ const SHORT: &str = "clusterip-short";
 const SUSTAINED: &str = "clusterip-short-sustained";
 const REMOTE_SHORT: &str = "nodeport-remote-short";
 const REMOTE_PPS: &str = "nodeport-remote-pps";
+const BYSTANDER: &str = "bystander";
 const REQUESTS: &str = "requests";
 const PACKETS: &str = "packets by core";
+
+const DIRECT: &[System] = &[Direct];
+const NFTABLES: &[System] = &[KubeProxyNftables];
+const IPTABLES: &[System] = &[KubeProxyIptables];
+const BOTH: &[System] = &[KubeProxyNftables, KubeProxyIptables];
+const MEMORY: &str = "agent-memory";
+const FULL: &str = "program-full";
+const START: &str = "agent-start";
+const ONE: &str = "program-one";
+const SYNCED: &str = "from nothing to synced";
 
 const TARGETS: &[Target] = &[
     (
@@ -48,69 +59,31 @@ const TARGETS: &[Target] = &[
         1,
         REQUESTS,
         NetproxySocket,
-        AtLeast(0.99, Direct),
+        AtLeast(0.99, DIRECT),
     ),
-    (KEEPALIVE, 1, REQUESTS, NetproxyTc, AtLeast(0.95, Direct)),
+    (KEEPALIVE, 1, REQUESTS, NetproxyTc, AtLeast(0.95, DIRECT)),
+    (KEEPALIVE, 1, REQUESTS, NetproxyTc, AtLeast(1.0, BOTH)),
     (
         KEEPALIVE,
-        1,
+        10_000,
         REQUESTS,
         NetproxyTc,
-        AtLeast(1.0, KubeProxyNftables),
-    ),
-    (
-        KEEPALIVE,
-        1,
-        REQUESTS,
-        NetproxyTc,
-        AtLeast(1.0, KubeProxyIptables),
+        AtLeast(1.05, NFTABLES),
     ),
     (
         KEEPALIVE,
         10_000,
         REQUESTS,
         NetproxyTc,
-        AtLeast(1.05, KubeProxyNftables),
-    ),
-    (
-        KEEPALIVE,
-        10_000,
-        REQUESTS,
-        NetproxyTc,
-        AtLeast(1.5, KubeProxyIptables),
+        AtLeast(1.5, IPTABLES),
     ),
     (KEEPALIVE, 10_000, REQUESTS, NetproxySocket, AsWithOne(0.03)),
     (KEEPALIVE, 10_000, REQUESTS, NetproxyTc, AsWithOne(0.03)),
-    (SHORT, 1, REQUESTS, NetproxySocket, AtLeast(0.99, Direct)),
-    (SHORT, 1, REQUESTS, NetproxyTc, AtLeast(0.95, Direct)),
-    (
-        SHORT,
-        1,
-        REQUESTS,
-        NetproxyTc,
-        AtLeast(1.0, KubeProxyNftables),
-    ),
-    (
-        SHORT,
-        1,
-        REQUESTS,
-        NetproxyTc,
-        AtLeast(1.0, KubeProxyIptables),
-    ),
-    (
-        SHORT,
-        10_000,
-        REQUESTS,
-        NetproxyTc,
-        AtLeast(1.05, KubeProxyNftables),
-    ),
-    (
-        SHORT,
-        10_000,
-        REQUESTS,
-        NetproxyTc,
-        AtLeast(1.5, KubeProxyIptables),
-    ),
+    (SHORT, 1, REQUESTS, NetproxySocket, AtLeast(0.99, DIRECT)),
+    (SHORT, 1, REQUESTS, NetproxyTc, AtLeast(0.95, DIRECT)),
+    (SHORT, 1, REQUESTS, NetproxyTc, AtLeast(1.0, BOTH)),
+    (SHORT, 10_000, REQUESTS, NetproxyTc, AtLeast(1.05, NFTABLES)),
+    (SHORT, 10_000, REQUESTS, NetproxyTc, AtLeast(1.5, IPTABLES)),
     (SHORT, 10_000, REQUESTS, NetproxySocket, AsWithOne(0.03)),
     (SHORT, 10_000, REQUESTS, NetproxyTc, AsWithOne(0.03)),
     (
@@ -118,108 +91,44 @@ const TARGETS: &[Target] = &[
         1,
         REQUESTS,
         NetproxySocket,
-        AtLeast(0.95, Direct),
+        AtLeast(0.95, DIRECT),
     ),
-    (SUSTAINED, 1, REQUESTS, NetproxyTc, AtLeast(0.95, Direct)),
+    (SUSTAINED, 1, REQUESTS, NetproxyTc, AtLeast(0.95, DIRECT)),
+    (REMOTE_SHORT, 1, REQUESTS, NetproxyTc, AtLeast(1.1, BOTH)),
+    (REMOTE_PPS, 1, PACKETS, NetproxyXdp, AtLeast(2.5, BOTH)),
+    (REMOTE_PPS, 1, PACKETS, NetproxyTc, AtLeast(1.5, BOTH)),
     (
-        REMOTE_SHORT,
-        1,
-        REQUESTS,
-        NetproxyTc,
-        AtLeast(1.1, KubeProxyNftables),
-    ),
-    (
-        REMOTE_SHORT,
-        1,
-        REQUESTS,
-        NetproxyTc,
-        AtLeast(1.1, KubeProxyIptables),
-    ),
-    (
-        REMOTE_PPS,
-        1,
-        PACKETS,
-        NetproxyXdp,
-        AtLeast(2.5, KubeProxyNftables),
-    ),
-    (
-        REMOTE_PPS,
-        1,
-        PACKETS,
-        NetproxyXdp,
-        AtLeast(2.5, KubeProxyIptables),
-    ),
-    (
-        REMOTE_PPS,
-        1,
-        PACKETS,
-        NetproxyTc,
-        AtLeast(1.5, KubeProxyNftables),
-    ),
-    (
-        REMOTE_PPS,
-        1,
-        PACKETS,
-        NetproxyTc,
-        AtLeast(1.5, KubeProxyIptables),
-    ),
-    (
-        "bystander",
+        BYSTANDER,
         1,
         REQUESTS,
         NetproxySocket,
-        AtLeast(0.99, Direct),
+        AtLeast(0.99, DIRECT),
     ),
-    ("bystander", 1, REQUESTS, NetproxyTc, AtLeast(0.99, Direct)),
+    (BYSTANDER, 1, REQUESTS, NetproxyTc, AtLeast(0.99, DIRECT)),
+    (FULL, 5_000, "list to wire", NetproxySocket, Below(100.0)),
     (
-        "program-full",
+        FULL,
         5_000,
         "list to wire",
         NetproxySocket,
-        Below(100.0),
+        AtMost(0.02, NFTABLES),
     ),
     (
-        "program-full",
-        5_000,
-        "list to wire",
-        NetproxySocket,
-        AtMost(0.02, KubeProxyNftables),
-    ),
-    (
-        "program-one",
+        ONE,
         10_000,
         "event to packet, p99",
         NetproxySocket,
         Below(5.0),
     ),
+    (MEMORY, 5_000, "resident", NetproxySocket, Below(80.0)),
     (
-        "agent-memory",
+        MEMORY,
         5_000,
         "resident",
         NetproxySocket,
-        Below(80.0),
+        AtMost(0.2, NFTABLES),
     ),
-    (
-        "agent-memory",
-        5_000,
-        "resident",
-        NetproxySocket,
-        AtMost(0.2, KubeProxyNftables),
-    ),
-    (
-        "agent-start",
-        10_000,
-        "from nothing to synced",
-        NetproxySocket,
-        AtMost(0.333, KubeProxyNftables),
-    ),
-    (
-        "agent-start",
-        10_000,
-        "from nothing to synced",
-        NetproxySocket,
-        AtMost(0.333, KubeProxyIptables),
-    ),
+    (START, 10_000, SYNCED, NetproxySocket, AtMost(0.333, BOTH)),
 ];
 
 /// What was measured, and whether that is what was aimed at.
@@ -271,50 +180,63 @@ pub(crate) fn table(results: &Results) -> Result<String> {
         let Some(ours) = find(system, services) else {
             continue;
         };
-        let judgement = match aim {
-            AtLeast(least, other) => find(other, services)
-                .and_then(|theirs| Ratio::of_pairs(&ours.runs, &theirs.runs))
-                .map(|ratio| of_ratio(ratio, |it| it >= least)),
-            AtMost(most, other) => find(other, services)
-                .and_then(|theirs| Ratio::of_pairs(&ours.runs, &theirs.runs))
-                .map(|ratio| of_ratio(ratio, |it| it <= most)),
-            Below(most) => Some(Judgement {
-                measured: format!("{} {}", round(ours.median), ours.unit),
-                verdict: Verdict::of(ours.median <= most),
-            }),
+        let of = |other, services| {
+            let (ours, theirs) = (find(system, services)?, find(other, services)?);
+            Ratio::of_pairs(&ours.runs, &theirs.runs)
+        };
+        let rows = match aim {
+            AtLeast(least, others) => compare(others, services, of, "≥", least, |it| it >= least),
+            AtMost(most, others) => compare(others, services, of, "≤", most, |it| it <= most),
+            Below(most) => vec![(
+                format!("≤ {most} {}", ours.unit),
+                Some(Judgement {
+                    measured: format!("{} {}", round(ours.median), ours.unit),
+                    verdict: Verdict::of(ours.median <= most),
+                }),
+            )],
             AsWithOne(part) => {
                 // Both clusters were not there at once: the machine may have become slower.
-                let of_direct = |services| {
-                    let (ours, direct) = (find(system, services)?, find(Direct, services)?);
-                    Ratio::of_pairs(&ours.runs, &direct.runs)
-                };
-                let pair = of_direct(services).zip(of_direct(1));
-                pair.map(|(many, one)| {
+                let pair = of(Direct, services).zip(of(Direct, 1));
+                let judgement = pair.map(|(many, one)| {
                     let ratio = many.mean / one.mean;
                     Judgement {
                         measured: format!("{ratio:.3}"),
                         verdict: Verdict::of((ratio - 1.0).abs() <= part),
                     }
-                })
+                });
+                let wanted = format!("as with one service, ± {:.0} %", part * 100.0);
+                vec![(wanted, judgement)]
             }
         };
-        let wanted = match aim {
-            AtLeast(least, other) => format!("≥ {least} of {}", other.name()),
-            AtMost(most, other) => format!("≤ {most} of {}", other.name()),
-            Below(most) => format!("≤ {most} {}", ours.unit),
-            AsWithOne(part) => format!("as with one service, ± {:.0} %", part * 100.0),
-        };
-        let (measured, verdict) = match judgement {
-            Some(it) => (it.measured, it.verdict.text()),
-            None => ("–".to_owned(), "not measured"),
-        };
         let system = system.name();
-        writeln!(
-            text,
-            "| {scenario} | {services} | {metric} | {system} | {wanted} | {measured} | {verdict} |"
-        )?;
+        for (wanted, judgement) in rows {
+            let (measured, verdict) = match judgement {
+                Some(it) => (it.measured, it.verdict.text()),
+                None => ("–".to_owned(), "not measured"),
+            };
+            writeln!(
+                text,
+                "| {scenario} | {services} | {metric} | {system} | {wanted} | {measured} | {verdict} |"
+            )?;
+        }
     }
     Ok(text)
+}
+
+/// What is aimed at by comparison with each of these, and whether that is so.
+fn compare(
+    others: &[System],
+    services: u32,
+    of: impl Fn(System, u32) -> Option<Ratio>,
+    sign: &str,
+    bound: f64,
+    is_enough: impl Fn(f64) -> bool,
+) -> Vec<(String, Option<Judgement>)> {
+    let row = |other: &System| {
+        let judgement = of(*other, services).map(|ratio| of_ratio(ratio, &is_enough));
+        (format!("{sign} {bound} of {}", other.name()), judgement)
+    };
+    others.iter().map(row).collect()
 }
 
 /// A ratio is reached with both ends of its interval.
@@ -338,25 +260,10 @@ fn of_ratio(ratio: Ratio, is_enough: impl Fn(f64) -> bool) -> Judgement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{measurement::Occasion, scenario};
+    use crate::scenario;
 
     fn measured(system: System, services: u32, runs: &[f64]) -> Measurement {
-        Measurement {
-            scenario: KEEPALIVE.to_owned(),
-            system: system.name().to_owned(),
-            services,
-            metric: REQUESTS.to_owned(),
-            unit: "1/s".to_owned(),
-            median: runs[0],
-            min: runs[0],
-            max: runs[0],
-            runs: runs.to_vec(),
-            occasion: Occasion {
-                commit: "c0ffee".to_owned(),
-                date: "2026-11-22".to_owned(),
-                command: "cargo xtask bench".to_owned(),
-            },
-        }
+        Measurement::of_requests(KEEPALIVE, system.name(), services, runs)
     }
 
     /// The verdict on netproxy-tc by that on direct.

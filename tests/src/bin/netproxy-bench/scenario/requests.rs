@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Pace, Scenario};
+use super::{LONG_TURNS, Pace, SHORT_TURNS, Scenario};
 use crate::{
     arena::Arena,
     measurement::Sample,
@@ -85,11 +85,12 @@ impl Scenario for Requests {
     }
 
     fn runs(&self, pace: Pace) -> u16 {
-        match pace {
-            Pace::Thorough if self.is_sustained => 5,
-            Pace::Thorough => 16,
-            Pace::Quick => 1,
-        }
+        let turns = if self.is_sustained {
+            LONG_TURNS
+        } else {
+            SHORT_TURNS
+        };
+        pace.choose(turns, 1)
     }
 
     fn run(&self, arena: &Arena<'_>, system: System, pace: Pace) -> Result<Vec<Sample>> {
