@@ -239,16 +239,21 @@ impl Service {
         port: &Port,
         family: Family,
     ) -> impl Iterator<Item = (&Endpoint, u16)> {
-        let is_its = |it: &SlicePort| it.name == port.name && it.protocol == port.protocol;
         self.slices
             .iter()
             .filter(move |slice| slice.family == family)
-            .flat_map(move |slice| {
-                let numbers = slice.ports.iter().filter(move |it| is_its(it));
-                numbers
-                    .filter_map(|it| it.number)
-                    .flat_map(|number| slice.endpoints.iter().map(move |it| (it, number)))
-            })
+            .flat_map(|slice| slice.endpoints_of(port))
+    }
+}
+
+impl Slice {
+    /// The endpoints of a port, with the number that it has there.
+    pub(crate) fn endpoints_of(&self, port: &Port) -> impl Iterator<Item = (&Endpoint, u16)> {
+        let is_its = |it: &&SlicePort| it.name == port.name && it.protocol == port.protocol;
+        let numbers = self.ports.iter().filter(is_its);
+        numbers
+            .filter_map(|it| it.number)
+            .flat_map(|number| self.endpoints.iter().map(move |it| (it, number)))
     }
 }
 

@@ -13,6 +13,7 @@ mod generate;
 mod manifest;
 mod objects;
 mod outcome;
+mod passage;
 mod question;
 mod report;
 mod sentinel;

@@ -11,6 +11,7 @@ use netproxy_lab::probe::{Means, Probe};
 use crate::{
     case::{Case, Family, IpMode, NodeName, Policy, Port, Protocol, Service},
     outcome::Answerer,
+    passage,
     slot::Slot,
     vantage::Vantage,
 };
@@ -75,8 +76,8 @@ pub(crate) struct Question {
     pub(crate) endpoints: usize,
     /// How many of them serve; none if the service is not there, or not in this way any more.
     pub(crate) serving: usize,
-    /// Of kept sockets, those that are or were chosen although they do not serve: kube-proxy ends their
-    /// flows again and again, so what becomes of those is chance.
+    /// Of kept sockets, those whose flows meet chance: kube-proxy ends those again and again that are or
+    /// were chosen although they do not serve, and some are gone [between the writes](passage) of a step.
     pub(crate) fickle: BTreeSet<Answerer>,
 }
 
@@ -342,10 +343,13 @@ fn keep_asking(
     let Some(&now) = history.last() else { return };
     let is_gone = !now.ports.contains(port);
     let endpoints = history.iter().flat_map(|it| it.endpoints_of(port, family));
-    let fickle: BTreeSet<_> = endpoints
+    let mut fickle: BTreeSet<_> = endpoints
         .filter(|(it, _)| it.is_ready() && !it.is_serving())
         .map(|(it, number)| (it.server, number))
         .collect();
+    if let [.., before, now] = history {
+        fickle.extend(passage::shaken(before, now, port, family));
+    }
     for vantage in [Vantage::PodA, Vantage::PodB, Vantage::Outside] {
         for &target in targets {
             let is_own = match target.destination {
