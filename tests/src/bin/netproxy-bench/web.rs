@@ -46,7 +46,10 @@ const FIRST_HTTP: u16 = 8081;
 const DNS: u16 = 53;
 const UDP: u16 = 5353;
 const SINK: u16 = 5400;
+/// Every port has its node port given: one that the API server takes by itself may be another's.
+const DNS_NODE_PORT: u16 = 30_053;
 const SINK_NODE_PORT: u16 = 30_054;
+const BULK_NODE_PORT: u16 = 30_055;
 /// As iperf3 has it.
 const BULK: u16 = 5201;
 
@@ -124,8 +127,12 @@ pub(crate) fn creation(lab: &Lab) -> impl Iterator<Item = Vec<Write>> {
         node.pods().into_iter().map(of_node)
     });
     let mut web = doors(FIRST_NODE_PORT);
-    web.push(json!({"name": "dns", "protocol": "UDP", "port": DNS, "targetPort": UDP}));
-    web.push(json!({"name": "bulk", "port": BULK, "targetPort": BULK}));
+    web.push(json!({
+        "name": "dns", "protocol": "UDP", "port": DNS, "targetPort": UDP, "nodePort": DNS_NODE_PORT,
+    }));
+    web.push(json!({
+        "name": "bulk", "port": BULK, "targetPort": BULK, "nodePort": BULK_NODE_PORT,
+    }));
     web.push(json!({
         "name": "sink", "protocol": "UDP", "port": SINK, "targetPort": SINK, "nodePort": SINK_NODE_PORT,
     }));
