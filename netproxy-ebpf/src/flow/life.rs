@@ -232,11 +232,12 @@ fn go_on_closing<F: Family>(
         tier.remove::<F>(key);
         return 0;
     }
+    let other = other_of::<F>(key, partner, tier);
     let is_over = tcp_flags as u8 & RST != 0
         // SAFETY: a live map value.
-        || other_of::<F>(key, partner, tier).is_none_or(|other| unsafe { (*other).has(FlowFlags::CLOSED) });
+        || other.is_none_or(|other| unsafe { (*other).has(FlowFlags::CLOSED) });
     if is_over {
-        close::<F>(key, entry, tier, partner);
+        close::<F>(key, (entry, other), tier, partner);
     } else {
         // SAFETY: as in `note`.
         unsafe { (&raw mut (*entry).flags).write_volatile(flow.flags | FlowFlags::CLOSED) };
@@ -244,18 +245,18 @@ fn go_on_closing<F: Family>(
     0
 }
 
-/// Closes both halves, which wait out stray segments.
+/// Closes both halves, which wait out stray segments; the other one may be lost.
 #[inline(always)]
 fn close<F: Family>(
     key: &FlowKey<F::Address>,
-    entry: *mut Flow<F::Address>,
+    (entry, other): (*mut Flow<F::Address>, Option<*mut Flow<F::Address>>),
     tier: Tier,
     partner: &mut Half<F::Address>,
 ) {
     let flags = FlowFlags::CLOSED | FlowFlags::SEEN;
     // SAFETY: a live map value.
     let is_opening = unsafe { (*entry).state } == FlowState::Opening as u8;
-    if let Some(other) = other_of::<F>(key, partner, tier) {
+    if let Some(other) = other {
         turn::<F>(key, other, FlowState::Closing, flags);
     }
     turn::<F>(key, entry, FlowState::Closing, flags);

@@ -16,6 +16,9 @@ const MAP: &str = "TURNOVER";
 /// The part of the flows there is room for that may be such as no client has confirmed, and as large a part that may be
 /// closed: one in so many. The rest is for those that last.
 const PART: u32 = 4;
+/// So many closed flows are enough for each CPU: one that strays does so for tenths of a second, and at ten thousand
+/// connections a second the memory of more than this is in no cache when it is used again.
+const MOST_CLOSED_EACH: u32 = 4096;
 
 /// The map in the kernel.
 pub(super) struct Turnovers(PerCpuArray<MapData, Turnover>);
@@ -36,9 +39,10 @@ pub(super) fn parts(sizes: impl Iterator<Item = (&'static str, u32)>) -> [(&'sta
 /// A flow is two entries.
 fn parts_of(entries: u32, cpus: u32) -> [(&'static str, u32); 2] {
     let most = entries / 2 / PART;
+    let closed = most.min(CLOSED_FLOWS) / cpus;
     [
         ("MOST_OPENING", most / cpus),
-        ("CLOSED_PER_CPU", (most.min(CLOSED_FLOWS) / cpus).max(1)),
+        ("CLOSED_PER_CPU", closed.clamp(1, MOST_CLOSED_EACH)),
     ]
 }
 
@@ -104,5 +108,12 @@ mod tests {
 
             assert!(each * cpus <= CLOSED_FLOWS);
         }
+    }
+
+    #[test]
+    fn a_large_table_remembers_no_more_closed_flows_than_caches_hold() {
+        let [_, (_, each)] = parts_of(1 << 20, 2);
+
+        assert_eq!(each, MOST_CLOSED_EACH);
     }
 }
