@@ -140,15 +140,6 @@ pub struct ExchangeReport {
     pub max_ns: u64,
 }
 
-/// What a `blast` has to say at its end.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct BlastReport {
-    /// How many datagrams were sent.
-    pub sent: u64,
-    /// How long it ran.
-    pub seconds: f64,
-}
-
 /// Latencies in microseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Latency {

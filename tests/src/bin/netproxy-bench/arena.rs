@@ -154,6 +154,11 @@ impl<'lab> Arena<'lab> {
         self.lab.client(BACKENDS)
     }
 
+    /// The client outside.
+    pub(crate) fn outside(&self) -> Result<Client> {
+        self.lab.client(OUTSIDE)
+    }
+
     /// A system's node.
     pub(crate) fn node(&self, system: System) -> Result<Node> {
         self.lab.node(system.name())

@@ -26,7 +26,7 @@ pub(crate) struct Forwarder<'a> {
 
 impl<'a> Forwarder<'a> {
     /// Has a node's uplink received by a thread on the clients' CPU, and what it sends by one on the other, where the
-    /// sender is as well.
+    /// sender is as well and has to wait for it.
     pub(crate) fn begin(lab: &'a Lab, node: Node) -> Result<Self> {
         // Without it a veth has no NAPI, unless it has an XDP program.
         node.run(&["ethtool", "--features", "eth0", "gro", "on"])?;
@@ -36,7 +36,10 @@ impl<'a> Forwarder<'a> {
         lab.fabric()
             .run(&["ethtool", "--features", &port, "gro", "on", "tso", "off"])?;
         let thread = hand_to_thread(&node, "eth0", cpu::CLIENT)?;
-        hand_to_thread(lab.fabric(), &port, cpu::SERVER)?;
+        let receiver = hand_to_thread(lab.fabric(), &port, cpu::SERVER)?;
+        // Before the sender, or what is sent on finds the queue of the veth full (`VETH_RING_SIZE`).
+        lab.fabric()
+            .run(&["chrt", "--fifo", "--pid", "1", &receiver.to_string()])?;
         Ok(Self {
             lab,
             node,

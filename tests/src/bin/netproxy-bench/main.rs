@@ -10,6 +10,7 @@ mod cluster;
 mod cpu;
 mod exchange;
 mod forwarder;
+mod frames;
 mod http;
 mod machine;
 mod measurement;

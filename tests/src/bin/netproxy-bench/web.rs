@@ -31,8 +31,8 @@ const LOCAL_IP: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 11);
 /// Behind those of the sample service.
 const FIRST_ENDPOINT: u32 = u32::from_be_bytes([10, 63, 240, 0]);
 
-/// What `netproxy-traffic blast` sends until it is answered.
-const GREETING: &[u8] = b"greeting";
+/// What is answered there.
+pub(crate) const GREETING: &[u8] = b"greeting";
 /// How long nginx may take to listen, and one try to find out.
 const LONGEST_START: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ const FIRST_LOCAL_NODE_PORT: u16 = 30_180;
 const FIRST_HTTP: u16 = 8081;
 const DNS: u16 = 53;
 const UDP: u16 = 5353;
-const SINK: u16 = 5400;
+pub(crate) const SINK: u16 = 5400;
 /// Every port has its node port given: one that the API server takes by itself may be another's.
 const DNS_NODE_PORT: u16 = 30_053;
 const SINK_NODE_PORT: u16 = 30_054;
@@ -231,8 +231,7 @@ fn await_http(place: &dyn Place, address: SocketAddr) -> Result<()> {
     })
 }
 
-/// Sockets at all endpoints of `web`, where greetings are answered for so long as `greeted` runs; what comes after that
-/// finds their buffers full.
+/// Sockets at all endpoints of `web`, where greetings are answered for so long as `greeted` runs.
 pub(crate) fn with_sinks<T>(machine: &Client, greeted: impl FnOnce() -> Result<T>) -> Result<T> {
     let bind = |number| {
         let address = SocketAddr::from((endpoint_ip(number), SINK));
@@ -249,14 +248,11 @@ pub(crate) fn with_sinks<T>(machine: &Client, greeted: impl FnOnce() -> Result<T
             scope.spawn(move || {
                 let mut buffer = [0; 64];
                 while !is_over.load(Ordering::Relaxed) {
-                    match sink.recv_from(&mut buffer) {
-                        Ok((length, from)) if buffer[..length] == *GREETING => {
-                            // Who has gone is not the server's concern.
-                            let _ = sink.send_to(GREETING, from);
-                        }
-                        // The flood has begun: from here on datagrams are the kernel's to drop.
-                        Ok(_) => break,
-                        Err(_) => {}
+                    if let Ok((length, from)) = sink.recv_from(&mut buffer)
+                        && buffer[..length] == *GREETING
+                    {
+                        // Who has gone is not the server's concern.
+                        let _ = sink.send_to(GREETING, from);
                     }
                 }
             });

@@ -4,7 +4,6 @@
 //! fails is a result; the exit status is only about the program itself.
 
 mod ask;
-mod blast;
 mod bytes;
 mod connection;
 mod crowd;
@@ -51,8 +50,6 @@ enum Command {
     Crowd(crowd::Crowd),
     /// Ask one request after the other for a time, each timed to the nanosecond.
     Exchange(exchange::Exchange),
-    /// Send datagrams of answered flows as fast as they can be sent.
-    Blast(blast::Blast),
     /// Send very many first packets from sources that never answer.
     Flood(flood::Flood),
     /// Send one datagram of few hops, and say which ICMP error the socket is told of.
@@ -80,7 +77,6 @@ async fn main() -> Result<()> {
         Command::Fetch(fetch) => fetch.run().await,
         Command::Ask(ask) => ask.run().await,
         Command::Crowd(crowd) => crowd.run().await,
-        Command::Blast(blast) => blast.run(),
         Command::Exchange(exchange) => exchange.run(),
         Command::Flood(flood) => flood.run(),
         Command::Trace(trace) => trace.run(),

@@ -1,18 +1,24 @@
 //! `nodeport-remote-pps`: how many packets a core forwards.
 
-use anyhow::{Context, Result, ensure};
-use netproxy_lab::report::BlastReport;
-use serde_json::Value;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail, ensure};
 
 use super::{Pace, Scenario};
 use crate::{
     arena::Arena,
-    cpu,
     forwarder::Forwarder,
+    frames::Frames,
     measurement::Sample,
     system::System,
     web::{self, Way, What},
 };
+
+/// How long frames are sent.
+const LENGTH: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct PacketRate;
@@ -23,9 +29,10 @@ impl Scenario for PacketRate {
     }
 
     fn about(&self) -> &'static str {
-        "A client outside sends small datagrams of 64 flows to a node port; another machine gets them, by way of the \
-         node. The node's uplink is received by a kernel thread with a core of its own: packets that arrived, by the \
-         seconds that this thread worked"
+        "Small datagrams of 64 flows of a client outside to a node port, which the node sends on to another machine. \
+         They come to the node's uplink as from a network card, as frames without an skb, and are counted and dropped \
+         behind it. The uplink is received by a kernel thread with a core of its own: frames that were sent on, by \
+         the seconds that this thread worked"
     }
 
     fn systems(&self) -> &'static [System] {
@@ -38,36 +45,32 @@ impl Scenario for PacketRate {
     }
 
     fn run(&self, arena: &Arena<'_>, system: System, _: Pace) -> Result<Vec<Sample>> {
-        let (from, to) = arena.road(system, Way::NodePortRemote, What::Sink)?;
-        let forwarder = Forwarder::begin(arena.lab(), arena.node(system)?)?;
-        let machine = arena.backends()?;
-        let to = to.to_string();
-        let words = ["blast", &to, "--seconds", "1"];
-        web::with_sinks(&machine, || {
-            let (received, worked) = (received(&machine)?, forwarder.worked()?);
-            let report: BlastReport = cpu::traffic_at(&*from, cpu::SERVER, &words)?;
-            let arrived = self::received(&machine)? - received;
+        let (_, to) = arena.road(system, Way::NodePortRemote, What::Sink)?;
+        let SocketAddr::V4(to) = to else {
+            bail!("frames are of IPv4, {to} is not");
+        };
+        let node = arena.node(system)?;
+        let forwarder = Forwarder::begin(arena.lab(), node.clone())?;
+        web::with_sinks(&arena.backends()?, || {
+            let mut frames = Frames::prepare(arena.lab(), &node, &arena.outside()?, to)?;
+            let (taken, worked) = (frames.taken()?, forwarder.worked()?);
+            let began = Instant::now();
+            let sent = frames.send(LENGTH)?;
+            let seconds = began.elapsed().as_secs_f64();
+            let taken = frames.taken()? - taken;
             let worked = forwarder.worked()?.saturating_sub(worked).as_secs_f64();
             ensure!(
-                arrived > 0.0 && worked > 0.0,
-                "{arrived} packets arrived, for which the thread worked {worked} s: {report:?}"
+                taken > 0 && worked > 0.0,
+                "{taken} of {sent} frames were sent on, for which the thread worked {worked} s"
             );
             #[expect(clippy::cast_precision_loss, reason = "below 2^53 nothing is lost")]
-            let sent = report.sent as f64;
+            let [sent, taken] = [sent, taken].map(|it| it as f64);
             Ok(vec![
-                Sample::new("packets by core", "1/s", arrived / worked),
-                Sample::new("packets sent", "1/s", sent / report.seconds),
-                Sample::new("packets arrived", "1/s", arrived / report.seconds),
-                Sample::new("core busy", "%", 100.0 * worked / report.seconds),
+                Sample::new("packets by core", "1/s", taken / worked),
+                Sample::new("packets sent", "1/s", sent / seconds),
+                Sample::new("packets sent on", "1/s", taken / seconds),
+                Sample::new("core busy", "%", 100.0 * worked / seconds),
             ])
         })
     }
-}
-
-/// How many packets have come to the machine.
-fn received(machine: &dyn netproxy_lab::Place) -> Result<f64> {
-    let text = machine.run(&["ip", "-json", "-stats", "link", "show", "dev", "eth0"])?;
-    let list: Value = serde_json::from_str(&text).context("what ip says")?;
-    let packets = list[0]["stats64"]["rx"]["packets"].as_f64();
-    packets.with_context(|| format!("ip tells no packets: {text}"))
 }
