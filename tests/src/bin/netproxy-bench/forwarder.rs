@@ -13,6 +13,15 @@ use crate::cpu;
 
 /// Kernel threads of NAPI are called so, with the device's name behind it.
 const NAPI: &str = "napi/";
+/// Whether a device is received by threads.
+const THREADED: &str = "threaded";
+
+/// How the underlay's end is told of packets: not of each, as one wakes a thread for every packet that is not part of
+/// a batch, but every so often, as network cards do. With their values for the rest of the time.
+const MODERATION: [(&str, &str, &str); 2] = [
+    ("gro_flush_timeout", "20000", "0"),
+    ("napi_defer_hard_irqs", "1000", "0"),
+];
 
 /// The thread of one uplink. Dropping it gives the work back to whoever receives.
 #[derive(Debug)]
@@ -40,6 +49,9 @@ impl<'a> Forwarder<'a> {
         // Before the sender, or what is sent on finds the queue of the veth full (`VETH_RING_SIZE`).
         lab.fabric()
             .run(&["chrt", "--fifo", "--pid", "1", &receiver.to_string()])?;
+        for (setting, value, _) in MODERATION {
+            set(lab.fabric(), &port, setting, value)?;
+        }
         Ok(Self {
             lab,
             node,
@@ -64,7 +76,10 @@ impl Drop for Forwarder<'_> {
     fn drop(&mut self) {
         // They end with the lab, if not now.
         let fabric = self.lab.fabric();
-        let _ = set_threaded(fabric, &self.port, false);
+        for (setting, _, value) in MODERATION {
+            let _ = set(fabric, &self.port, setting, value);
+        }
+        let _ = set(fabric, &self.port, THREADED, "0");
         let _ = fabric.run(&[
             "ethtool",
             "--features",
@@ -74,7 +89,7 @@ impl Drop for Forwarder<'_> {
             "tso",
             "on",
         ]);
-        let _ = set_threaded(&self.node, "eth0", false);
+        let _ = set(&self.node, "eth0", THREADED, "0");
         let _ = self
             .node
             .run(&["ethtool", "--features", "eth0", "gro", "off"]);
@@ -83,7 +98,7 @@ impl Drop for Forwarder<'_> {
 
 fn hand_to_thread(place: &dyn Place, device: &str, cpu: usize) -> Result<Pid> {
     let before = threads()?;
-    set_threaded(place, device, true)?;
+    set(place, device, THREADED, "1")?;
     let new: Vec<_> = threads()?.difference(&before).copied().collect();
     ensure!(
         new.len() == 1,
@@ -98,11 +113,10 @@ fn hand_to_thread(place: &dyn Place, device: &str, cpu: usize) -> Result<Pid> {
     Ok(thread)
 }
 
-/// Writes `/sys/class/net/<device>/threaded`, where `/sys` is that of the place's network namespace.
-fn set_threaded(place: &dyn Place, device: &str, is_so: bool) -> Result<()> {
-    let value = u8::from(is_so);
+/// Writes a setting of `/sys/class/net/<device>`, where `/sys` is that of the place's network namespace.
+fn set(place: &dyn Place, device: &str, setting: &str, value: &str) -> Result<()> {
     let script =
-        format!("mount -t sysfs sysfs /sys && echo {value} >/sys/class/net/{device}/threaded");
+        format!("mount -t sysfs sysfs /sys && echo {value} >/sys/class/net/{device}/{setting}");
     place
         .run(&["unshare", "--mount", "sh", "-c", &script])
         .map(drop)
