@@ -11,6 +11,11 @@ pub trait Address: Copy + Eq + Ord + Hash + Debug + bytemuck::Pod {
     type Wire: Copy;
     /// The wildcard (`0.0.0.0`, `::`), under which NodePorts are stored once.
     const UNSPECIFIED: Self;
+    /// How long the prefixes are that [`Self::prefix`] tells apart.
+    const PREFIX_BITS: u8;
+
+    /// The number of its prefix in `PREFIXES`; several prefixes may have the same.
+    fn prefix(&self) -> u16;
 
     /// From a packet.
     fn from_wire(wire: Self::Wire) -> Self;
@@ -93,6 +98,13 @@ plain_data! { Ipv4 => 4, Ipv6 => 16, Be16 => 2, AddressFlags => 4 }
 impl Address for Ipv4 {
     type Wire = [u16; 2];
     const UNSPECIFIED: Self = Self::new([0; 4]);
+    const PREFIX_BITS: u8 = 16;
+
+    #[inline(always)]
+    fn prefix(&self) -> u16 {
+        let [first, second, ..] = self.octets;
+        u16::from_be_bytes([first, second])
+    }
 
     #[inline(always)]
     fn from_wire(wire: Self::Wire) -> Self {
@@ -108,6 +120,14 @@ impl Address for Ipv4 {
 impl Address for Ipv6 {
     type Wire = [u16; 8];
     const UNSPECIFIED: Self = Self::new([0; 16]);
+    const PREFIX_BITS: u8 = 64;
+
+    #[inline(always)]
+    fn prefix(&self) -> u16 {
+        let [first, second, ..] = self.words();
+        let folded = first ^ second;
+        ((folded ^ folded >> 16) & 0xffff) as u16
+    }
 
     #[inline(always)]
     fn from_wire(wire: Self::Wire) -> Self {

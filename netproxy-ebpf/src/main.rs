@@ -31,6 +31,7 @@ mod packet;
 mod pause;
 mod pod;
 mod ports;
+mod prefixes;
 mod route;
 mod separate;
 mod service;

@@ -11,7 +11,7 @@ use netproxy_common::turnover::CLOSED_FLOWS;
 use netproxy_common::{
     AddressFlags, Affinity, AffinityKey, Connection, Device, DropKey, Endpoint, Event, Flow,
     FlowKey, Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Listener, Name, Network,
-    PendingUntil, Ports, Range, Service, Source, SourceRange, Talk, Traffic, Turnover,
+    PendingUntil, Ports, Prefixes, Range, Service, Source, SourceRange, Talk, Traffic, Turnover,
 };
 
 use crate::service::Snapshot;
@@ -58,7 +58,11 @@ pub(crate) type Fragments<A> = LruHashMap<FragmentKey<A>, Fragment, 16_384>;
 pub(crate) type Networks<A> = Array<Network<A>, NETWORKS, MMAPABLE>;
 pub(crate) type SourceRanges<A> = LpmTrie<SourceRange<A>, u32, 65_536>;
 
-/// What a destination address means: the first lookup of every packet.
+/// In which prefixes any address means something, by family: packets to all others are not looked at.
+#[btf_map]
+pub(crate) static PREFIXES: Array<Prefixes, 2> = Array::new();
+
+/// What a destination address means: the first lookup of every packet to such a prefix.
 #[btf_map]
 pub(crate) static ADDRESSES_V4: Addresses<Ipv4> = Addresses::new();
 #[btf_map]

@@ -43,6 +43,7 @@ mod netdev;
 mod networks;
 mod pause;
 mod pins;
+mod prefixes;
 mod program_load;
 mod program_pins;
 mod programs;
@@ -183,8 +184,9 @@ impl Datapath {
         let carried = Carried::adopt(&mut loaded)?;
         let services = Services::adopt(&mut loaded, &in_flows, carried.entries())?;
         let frontends = Frontends::adopt(&mut loaded)?;
-        let addresses = Addresses::adopt(&mut loaded, &frontends)?;
+        let mut addresses = Addresses::adopt(&mut loaded, &frontends)?;
         let service_cidrs = Networks::adopt(&mut loaded, ["SERVICE_CIDRS_V4", "SERVICE_CIDRS_V6"])?;
+        addresses.look_at(service_cidrs.held())?;
         let pod_cidrs = Networks::adopt(&mut loaded, ["POD_CIDRS_V4", "POD_CIDRS_V6"])?;
         let has_opt_out = options.sockets.as_ref().is_some_and(|it| it.has_opt_out);
         let sources = Sources::adopt(&mut loaded)?;
@@ -362,6 +364,7 @@ impl Datapath {
     /// Takes note of the networks that cluster IPs are taken from: what is in them and no
     /// service's is dropped, so the services must be in force before.
     pub fn set_service_cidrs(&mut self, networks: &[IpNet]) -> Result<(), DatapathError> {
+        self.addresses.look_at(networks.iter().copied())?;
         self.service_cidrs.set(networks)
     }
 

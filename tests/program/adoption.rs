@@ -1,9 +1,12 @@
 //! A new agent on the pins of an old one: nothing in force changes until it is told to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::IpAddr;
 
 use aya::maps::{Map, MapData};
 use netproxy::datapath::{DatapathError, ServiceEntry, View};
+use netproxy_common::Counter;
 
 use crate::world::{At as _, Context, Flavour, POD_PORT, Shop, World};
 
@@ -27,6 +30,30 @@ fn packets_are_served_while_no_agent_runs() {
         outcome.passes_as(&request.to(endpoint));
         world.start();
     }
+}
+
+#[test]
+fn what_a_build_without_prefixes_has_written_is_looked_at() {
+    let mut world = World::new();
+    let network = "10.97.0.0/16".parse().unwrap();
+    world.datapath().set_service_cidrs(&[network]).unwrap();
+    let flavour = Flavour::TCP[0];
+    let endpoint = flavour.local_pod(2).at(POD_PORT);
+    let shop = Shop::new(flavour, 1).here(endpoint.ip());
+    world.serve(&[&shop]);
+    let client = flavour.local_pod(1);
+
+    world.stop();
+    fs::remove_file(world.pins().map("PREFIXES")).unwrap();
+    world.start();
+
+    let request = flavour.first(client.at(40_000), shop.cluster_ip());
+    let served = world.ingress("pod1", &request);
+    served.passes_as(&request.clone().to(endpoint));
+    let unused: IpAddr = "10.97.0.9".parse().unwrap();
+    let lost = flavour.first(client.at(40_001), unused.at(80));
+    let outcome = world.ingress("pod1", &lost);
+    outcome.drops(Counter::UnusedAddress);
 }
 
 #[test]
@@ -184,7 +211,7 @@ fn a_pinned_map_of_another_shape_is_refused() {
     let mut world = World::new();
     world.stop();
     let pin = world.pins().map("FRONTENDS_V4");
-    std::fs::remove_file(&pin).unwrap();
+    fs::remove_file(&pin).unwrap();
     let other = MapData::from_pin(world.pins().map("ADDRESSES_V6")).unwrap();
     let other: aya::maps::HashMap<_, [u8; 16], u32> = Map::HashMap(other).try_into().unwrap();
     other.pin(&pin).unwrap();
@@ -206,7 +233,7 @@ fn a_pinned_map_of_another_shape_is_refused() {
 #[test]
 fn a_device_that_is_not_wanted_any_more_is_let_go() {
     let mut world = World::new();
-    let links = |world: &World| std::fs::read_dir(world.pins().links()).unwrap().count();
+    let links = |world: &World| fs::read_dir(world.pins().links()).unwrap().count();
     let all = links(&world);
 
     world.stop();

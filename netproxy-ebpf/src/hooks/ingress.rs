@@ -10,7 +10,7 @@ use crate::icmp::about::About;
 use crate::icmp::{self, Icmp};
 use crate::packet::{Headers, Packet as _, Skb};
 use crate::separate::separate_packet;
-use crate::{device, drops, events, flow, fragment, networks, service, traffic};
+use crate::{device, drops, events, flow, fragment, networks, prefixes, service, traffic};
 
 #[inline(always)]
 pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
@@ -18,6 +18,9 @@ pub(super) fn packet<F: Icmp, const L2: usize>(packet: Skb<L2>) -> Verdict {
     let Some(destination) = Headers::<F>::destination(packet) else {
         return Verdict::PASS;
     };
+    if !prefixes::may_hold::<F>(&destination) {
+        return Verdict::PASS;
+    }
     let address = service::address::<F>(&destination);
     if address.has(AddressFlags::LEFT_ALONE)
         || (address.bits == 0 && !networks::is_service::<F>(&destination))

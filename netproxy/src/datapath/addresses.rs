@@ -1,4 +1,4 @@
-//! `ADDRESSES_*`: what an address means to this node, the first lookup of every packet.
+//! `ADDRESSES_*`: what an address means to this node, the first lookup of every packet to a prefix that is held.
 //!
 //! An address gains a meaning after its frontends are written and loses it before they go. It
 //! lingers for as long as flows to it live: without a meaning their packets would not be looked at.
@@ -7,12 +7,14 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use aya::maps::MapData;
+use ipnet::IpNet;
 use netproxy_common::{AddressFlags, FrontendKind, Ipv4, Ipv6};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::encode::Encode;
 use super::frontends::{FrontendChanges, Frontends};
 use super::load::Loaded;
+use super::prefixes::Prefixes;
 use super::{DatapathError, MapFill, batch};
 
 /// What is known of an address.
@@ -77,6 +79,7 @@ impl Meaning {
 pub(super) struct Addresses {
     v4: MapData,
     v6: MapData,
+    prefixes: Prefixes,
     known: FxHashMap<IpAddr, Meaning>,
     /// Addresses that the kernel refused to write; tried again with every announcement.
     unwritten: FxHashSet<IpAddr>,
@@ -104,9 +107,12 @@ impl Addresses {
                 *known.entry(address).or_default().count(kind) += 1;
             }
         }
+        let mut prefixes = Prefixes::adopt(loaded)?;
+        prefixes.hold_addresses(known.keys())?;
         Ok(Self {
             v4,
             v6,
+            prefixes,
             known,
             unwritten: FxHashSet::default(),
         })
@@ -205,8 +211,19 @@ impl Addresses {
         self.write(&touched)
     }
 
+    /// Has packets to these networks looked at, whatever an address there means.
+    pub(super) fn look_at(
+        &mut self,
+        networks: impl IntoIterator<Item = IpNet>,
+    ) -> Result<(), DatapathError> {
+        self.prefixes.hold(networks)
+    }
+
     fn write(&mut self, addresses: &[IpAddr]) -> Result<(), DatapathError> {
-        let outcome = write::<Ipv4>("ADDRESSES_V4", &self.v4, addresses, &self.known)
+        let outcome = self
+            .prefixes
+            .hold_addresses(addresses)
+            .and_then(|()| write::<Ipv4>("ADDRESSES_V4", &self.v4, addresses, &self.known))
             .and_then(|()| write::<Ipv6>("ADDRESSES_V6", &self.v6, addresses, &self.known));
         if outcome.is_err() {
             self.unwritten.extend(addresses);

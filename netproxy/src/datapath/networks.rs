@@ -54,6 +54,13 @@ impl Networks {
         })
     }
 
+    /// The networks that count.
+    pub(super) fn held(&self) -> Vec<IpNet> {
+        let v4 = self.v4.held().into_iter().filter_map(|it| to_net(&it));
+        let v6 = self.v6.held().into_iter().filter_map(|it| to_net(&it));
+        v4.chain(v6).collect()
+    }
+
     /// Makes these the networks that count. Those that do not fit are left out and logged.
     pub(super) fn set(&mut self, wanted: &[IpNet]) -> Result<(), DatapathError> {
         let wanted: Vec<_> = wanted.iter().map(IpNet::trunc).collect();
@@ -137,6 +144,11 @@ fn network<A: Encode>(network: &IpNet) -> Option<Network<A>> {
         in_use: 1,
         pad: 0,
     })
+}
+
+/// The inverse of [`network`]; None: the mask is none.
+fn to_net<A: Encode>(network: &Network<A>) -> Option<IpNet> {
+    IpNet::with_netmask(network.address.to_ip(), network.mask.to_ip()).ok()
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use netproxy_common::maglev::Table;
 use netproxy_common::{
     AddressFlags, Affinity, AffinityKey, Connection, Device, DropKey, Endpoint, Flow, FlowKey,
     Fragment, FragmentKey, Frontend, FrontendKey, Ipv4, Ipv6, Listener, Name, Network,
-    PINS_VERSION, PendingUntil, Ports, Range, Service, Source, SourceRange, Talk, Traffic,
-    Turnover,
+    PINS_VERSION, PendingUntil, Ports, Prefixes, Range, Service, Source, SourceRange, Talk,
+    Traffic, Turnover,
 };
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
@@ -46,6 +46,7 @@ const fn shape<K, V>(name: &'static str, kind: MapType) -> Shape {
 
 /// Every pinned map. What is not here (per-CPU scratch room) dies with the programs.
 const SHAPES: &[Shape] = &[
+    shape::<u32, Prefixes>("PREFIXES", MapType::Array),
     shape::<Ipv4, AddressFlags>("ADDRESSES_V4", MapType::Hash),
     shape::<Ipv6, AddressFlags>("ADDRESSES_V6", MapType::Hash),
     shape::<FrontendKey<Ipv4>, Frontend>("FRONTENDS_V4", MapType::Hash),
