@@ -21,11 +21,17 @@ const V6: u32 = 1;
 /// A network of more prefixes than two to the power of this has all of them.
 const MOST_BITS: u8 = 16;
 
-/// The map, and what it holds.
+/// The map, and what it holds of each family.
 pub(super) struct Prefixes {
     map: Array<MapData, Bits>,
-    v4: Box<Bits>,
-    v6: Box<Bits>,
+    v4: Held,
+    v6: Held,
+}
+
+/// What the map is to hold of a family.
+struct Held {
+    bits: Box<Bits>,
+    is_written: bool,
 }
 
 impl fmt::Debug for Prefixes {
@@ -38,7 +44,13 @@ impl Prefixes {
     /// Opens the map. What it holds may be less than is needed, where another build has written addresses.
     pub(super) fn adopt(loaded: &mut Loaded) -> Result<Self, DatapathError> {
         let map = Array::try_from(Map::Array(loaded.take(MAP)?)).map_err(failed("opened"))?;
-        let held = |family| map.get(&family, 0).map(Box::new).map_err(failed("read"));
+        let held = |family| {
+            let bits = map.get(&family, 0).map_err(failed("read"))?;
+            Ok(Held {
+                bits: Box::new(bits),
+                is_written: true,
+            })
+        };
         Ok(Self {
             v4: held(V4)?,
             v6: held(V6)?,
@@ -51,21 +63,19 @@ impl Prefixes {
         &mut self,
         networks: impl IntoIterator<Item = IpNet>,
     ) -> Result<(), DatapathError> {
-        let (mut v4, mut v6) = (self.v4.clone(), self.v6.clone());
+        let Self { map, v4, v6 } = self;
         for network in networks {
             match network {
-                IpNet::V4(_) => set::<Ipv4>(&mut v4, &network),
-                IpNet::V6(_) => set::<Ipv6>(&mut v6, &network),
+                IpNet::V4(_) => v4.add::<Ipv4>(&network),
+                IpNet::V6(_) => v6.add::<Ipv6>(&network),
             }
         }
-        // Word by word and only ever more bits: whoever reads meanwhile sees the old ones, or some of the new.
-        if v4 != self.v4 {
-            self.map.set(V4, *v4, 0).map_err(failed("written"))?;
-            self.v4 = v4;
-        }
-        if v6 != self.v6 {
-            self.map.set(V6, *v6, 0).map_err(failed("written"))?;
-            self.v6 = v6;
+        for (family, held) in [(V4, v4), (V6, v6)] {
+            if !held.is_written {
+                // Word by word and only ever more bits: whoever reads meanwhile sees the old ones, or some of the new.
+                map.set(family, *held.bits, 0).map_err(failed("written"))?;
+                held.is_written = true;
+            }
         }
         Ok(())
     }
@@ -79,22 +89,30 @@ impl Prefixes {
     }
 }
 
-/// Sets the bits of all prefixes that have addresses in `network`.
-fn set<A: Encode>(bits: &mut Bits, network: &IpNet) {
-    let wider_by = A::PREFIX_BITS.saturating_sub(network.prefix_len());
-    if wider_by > MOST_BITS {
-        bits.words.fill(u32::MAX);
-        return;
-    }
-    let mut add = |address: IpAddr| {
-        if let Some(address) = A::from_ip(&address) {
-            let (word, bit) = place(address.prefix());
-            bits.words[word] |= bit;
+impl Held {
+    /// Sets the bits of all prefixes that have addresses in `network`.
+    fn add<A: Encode>(&mut self, network: &IpNet) {
+        let wider_by = A::PREFIX_BITS.saturating_sub(network.prefix_len());
+        if wider_by > MOST_BITS {
+            (0..self.bits.words.len()).for_each(|word| self.set(word, u32::MAX));
+            return;
         }
-    };
-    match network.subnets(A::PREFIX_BITS) {
-        Ok(parts) if wider_by > 0 => parts.for_each(|part| add(part.addr())),
-        _ => add(network.addr()),
+        let mut add = |address: IpAddr| {
+            if let Some(address) = A::from_ip(&address) {
+                let (word, bit) = place(address.prefix());
+                self.set(word, bit);
+            }
+        };
+        match network.subnets(A::PREFIX_BITS) {
+            Ok(parts) if wider_by > 0 => parts.for_each(|part| add(part.addr())),
+            _ => add(network.addr()),
+        }
+    }
+
+    fn set(&mut self, word: usize, bits: u32) {
+        let word = &mut self.bits.words[word];
+        self.is_written &= *word & bits == bits;
+        *word |= bits;
     }
 }
 
@@ -107,9 +125,13 @@ mod tests {
     use super::*;
 
     fn bits_of<A: Encode>(network: &str) -> Box<Bits> {
-        let mut bits: Box<Bits> = Box::new(bytemuck::Zeroable::zeroed());
-        set::<A>(&mut bits, &network.parse().unwrap());
-        bits
+        let mut held = Held {
+            bits: Box::new(bytemuck::Zeroable::zeroed()),
+            is_written: true,
+        };
+        held.add::<A>(&network.parse().unwrap());
+        assert!(!held.is_written);
+        held.bits
     }
 
     fn has<A: Encode>(bits: &Bits, address: &str) -> bool {
