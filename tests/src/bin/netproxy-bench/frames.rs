@@ -19,10 +19,10 @@ use aya::{
 use etherparse::PacketBuilder;
 use netproxy_lab::{Client, Lab, Node, Place};
 use nix::net::if_::if_nametoindex;
-use serde_json::Value;
 
 use crate::{
     cpu,
+    device::Device,
     web::{self, GREETING},
 };
 
@@ -64,7 +64,10 @@ impl<'a> Frames<'a> {
                 .map(|port| greet(port, to.into()))
                 .collect::<Result<Vec<_>>>()
         })?;
-        let (source, destination) = (mac(client)?, mac(node)?);
+        let [source, destination] = [
+            Device::find(client, "eth0")?.mac,
+            Device::find(node, "eth0")?.mac,
+        ];
         let packet = PacketBuilder::ethernet2(source, destination)
             .ipv4(client.ipv4().octets(), to.ip().octets(), TTL)
             .udp(FIRST_PORT, to.port());
@@ -169,17 +172,4 @@ fn greet(port: u16, to: SocketAddr) -> Result<UdpSocket> {
         }
     }
     bail!("{to} does not answer a greeting from port {port}")
-}
-
-fn mac(place: &dyn Place) -> Result<[u8; 6]> {
-    let text = place.run(&["ip", "-json", "link", "show", "dev", "eth0"])?;
-    let list: Value = serde_json::from_str(&text).context("what ip says")?;
-    let address = list[0]["address"].as_str().unwrap_or_default();
-    let bytes: Option<Vec<u8>> = address
-        .split(':')
-        .map(|it| u8::from_str_radix(it, 16).ok())
-        .collect();
-    bytes
-        .and_then(|it| it.try_into().ok())
-        .with_context(|| format!("not an Ethernet address: {text}"))
 }

@@ -8,6 +8,7 @@ mod asker;
 mod backends;
 mod cluster;
 mod cpu;
+mod device;
 mod exchange;
 mod forwarder;
 mod frames;

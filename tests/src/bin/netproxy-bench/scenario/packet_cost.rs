@@ -6,12 +6,12 @@ use anyhow::{Context, Result, bail, ensure};
 use aya::{TestRun as _, TestRunOptions, programs::SchedClassifier};
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 use netproxy_lab::{Node, Place};
-use serde_json::Value;
 
 use super::{Pace, Scenario};
 use crate::{
     arena::Arena,
     cpu,
+    device::Device,
     measurement::{Sample, median},
     system::System,
     web::{Way, What},
@@ -196,30 +196,7 @@ impl Program {
     }
 }
 
-/// A device of the node.
-struct Device {
-    index: u32,
-    mac: [u8; 6],
-}
-
 impl Device {
-    fn find(node: &Node, name: &str) -> Result<Self> {
-        let text = node.run(&["ip", "-json", "link", "show", "dev", name])?;
-        let found = || {
-            let list: Value = serde_json::from_str(&text).ok()?;
-            let device = list.get(0)?;
-            let bytes = device.get("address")?.as_str()?.split(':');
-            let mac: Vec<_> = bytes
-                .filter_map(|it| u8::from_str_radix(it, 16).ok())
-                .collect();
-            Some(Self {
-                index: device.get("ifindex")?.as_u64()?.try_into().ok()?,
-                mac: mac.try_into().ok()?,
-            })
-        };
-        found().with_context(|| format!("what ip says of {name}: {text}"))
-    }
-
     /// As it comes in by this device.
     fn packet(&self, from: SocketAddrV4, to: SocketAddrV4, segment: Segment) -> Vec<u8> {
         let (from_ip, to_ip) = (from.ip().octets(), to.ip().octets());
