@@ -6,6 +6,7 @@
 
 mod flow_table;
 mod measuring;
+mod opening;
 mod stale_sockets;
 mod surroundings;
 mod sync;
@@ -15,6 +16,7 @@ mod warnings;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,16 +29,18 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use self::flow_table::{FlowCare, SLICE_INTERVAL};
+use self::opening::Opening;
 use self::stale_sockets::Sweeps;
 use self::warnings::Warnings;
 use crate::datapath::{Claim, Counters, Datapath, DatapathError, DatapathOptions, Pins};
 use crate::metrics::{Extent, Metrics};
-use crate::model::{Change, Label, ObjectName};
+use crate::model::{Change, Label, Node, ObjectName};
 use crate::node::{self, DevicePatterns, NodeError, NodeNetwork, PodCgroups};
 use crate::serve::{HealthChecks, HealthPublisher, ServeError, Servers};
 use crate::settings::{ServeSettings, Settings};
 use crate::source::{Interest, Source, SourceError, SourceHealth};
 use crate::store::Store;
+use crate::terminate::Terminator;
 
 /// How many changes may wait while others are being applied, or programs verified: with all objects of a large
 /// cluster on their way, the source goes on reading.
@@ -116,9 +120,8 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         Some(base) => Some(node::watch_pod_cgroups(&tasks, stop.clone(), base).await?),
         None => None,
     };
-    let (sender, changes) = mpsc::channel(WAITING_CHANGES);
+    let (sender, mut changes) = mpsc::channel(WAITING_CHANGES);
     let (source_health, _) = watch::channel(SourceHealth::Listing);
-    // Objects are listed while the programs are being verified.
     let source = source.run(interest, sender, source_health, stop.clone());
     let source = tokio::spawn(source);
     let terminator = stale_sockets::terminator(datapath.sockets.as_mut()).await;
@@ -127,13 +130,17 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
     };
     metrics.source_ports.set_available(datapath.ports.count());
     let pins = datapath.pins.clone();
-    let datapath = Datapath::open(&datapath, settings.local_pods.clients())?;
+    let mut store = Store::on_node(node_name).with_settings(&settings);
+    let opening = Opening {
+        datapath,
+        settings: settings.clone(),
+        patterns: devices.clone(),
+        network: network.borrow().clone(),
+    };
+    let datapath = opening.open(&mut store, &mut changes).await?;
     metrics.datapath.adopt(Counters::open(&pins)?);
-    let sweeps = terminator.zip(datapath.stale_sockets());
-    let sweeps =
-        sweeps.map(|(terminator, stale)| Sweeps::start(&tasks, stop.clone(), stale, terminator));
     let agent = Agent {
-        store: Store::on_node(node_name).with_settings(&settings),
+        store,
         datapath,
         settings,
         patterns: devices,
@@ -145,16 +152,20 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         has_started: false,
         takes_over: false,
         is_alone: false,
-        sweeps,
+        terminator,
+        sweeps: None,
+        tasks: tasks.clone(),
         flow_care: FlowCare::default(),
         warnings: Warnings::new(events),
         refused: BTreeSet::new(),
         retry: RETRY.0,
     };
+    let mut following = pin!(agent.follow(changes, network, stop.clone()));
     let outcome = tokio::select! {
-        outcome = agent.follow(changes, network, stop.clone()) => outcome,
+        outcome = &mut following => outcome,
         ended = source => match ended {
-            Ok(Ok(())) if stop.is_cancelled() => Ok(()),
+            // The agent ends in order, too.
+            Ok(Ok(())) if stop.is_cancelled() => following.await,
             Ok(Ok(())) | Err(_) => Err(AgentError::Ended("source")),
             Ok(Err(error)) => Err(error.into()),
         },
@@ -233,8 +244,11 @@ struct Agent {
     takes_over: bool,
     /// Whether no other proxy knew of connections to frontends of ours at the last look.
     is_alone: bool,
-    /// Where sockets are ended when their endpoint is gone.
+    /// Who ends sockets when their endpoint is gone, until `sweeps` has it.
+    terminator: Option<Terminator>,
     sweeps: Option<Sweeps>,
+    /// The agent's other tasks.
+    tasks: TaskTracker,
     flow_care: FlowCare,
     warnings: Warnings,
     /// Services that the kernel refused.
@@ -260,7 +274,15 @@ impl Agent {
         let mut retry_at = None;
         self.network = network.borrow_and_update().clone();
         self.look_at_network();
+        self.health.awaits_sockets(self.datapath.awaits_sockets());
+        if !self.datapath.awaits_sockets() {
+            self.serve_sockets(&stop)?;
+        }
         info!("agent running; waiting for the complete lists of services, endpoints and this node");
+        self.metrics.syncs.arrived(self.store.take_arrivals());
+        if self.store.is_complete() {
+            self.take_in(None, &stop)?;
+        }
         loop {
             tokio::select! {
                 biased;
@@ -272,12 +294,7 @@ impl Agent {
                     received.drain(..).for_each(|change| self.store.apply(change));
                     self.metrics.syncs.arrived(self.store.take_arrivals());
                     if self.store.is_complete() {
-                        self.health.node(self.store.node());
-                        if !self.has_started || self.store.node() != node.as_ref() {
-                            self.look_at_network();
-                        }
-                        self.set_socket_clients();
-                        self.bring_up_to_date();
+                        self.take_in(node.as_ref(), &stop)?;
                     }
                 }
                 outcome = network.changed() => {
@@ -303,6 +320,28 @@ impl Agent {
             retry_at = self.next_retry(retry_at);
         }
         info!("agent stopped; the datapath stays in force");
+        Ok(())
+    }
+
+    /// Brings into force what the store has taken in since it had this Node.
+    fn take_in(
+        &mut self,
+        node: Option<&Node>,
+        stop: &CancellationToken,
+    ) -> Result<(), DatapathError> {
+        self.health.node(self.store.node());
+        if !self.has_started || self.store.node() != node {
+            self.look_at_network();
+        }
+        self.set_socket_clients();
+        let is_first = !self.has_started;
+        self.bring_up_to_date();
+        if self.datapath.awaits_sockets() {
+            self.serve_sockets(stop)?;
+        }
+        if is_first {
+            info!("first sync done");
+        }
         Ok(())
     }
 }

@@ -173,7 +173,7 @@ pub struct Datapath {
 impl Datapath {
     /// Loads the programs, creates or adopts the pinned maps, and reads back what they hold.
     /// Nothing that is in force changes, but that programs of another build, which have other maps, are
-    /// replaced. Local clients are told as `local_clients` says.
+    /// replaced. Where nothing is in force, sockets wait for [`Self::attach_sockets`]. Local clients are told as `local_clients` says.
     pub fn open(
         options: &DatapathOptions,
         local_clients: LocalClients,
@@ -344,6 +344,18 @@ impl Datapath {
         fills.push(self.socket_clients.fill());
         fills.push(self.devices.fill());
         fills
+    }
+
+    /// Whether sockets wait for [`Self::attach_sockets`].
+    #[must_use]
+    pub const fn awaits_sockets(&self) -> bool {
+        self.devices.awaits_sockets()
+    }
+
+    /// Attaches to sockets what [`Self::open`] has left for later, for there was nothing in force: it takes a tenth of
+    /// a second, in which packets are translated.
+    pub fn attach_sockets(&mut self) -> Result<(), DatapathError> {
+        self.devices.attach_sockets()
     }
 
     /// A way to find sockets whose endpoint is gone, where somebody is to end them.

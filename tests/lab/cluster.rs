@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use netproxy_lab::{
-    Agent, AgentOptions, Builder, Lab, Node, Objects, Place, ServiceObject, wait_for,
+    Agent, AgentOptions, Builder, Lab, Node, Objects, Place, ServiceObject, wait_for, wait_until,
 };
 use serde::Deserialize;
 
@@ -41,7 +41,13 @@ impl Cluster {
         }
         let options = options(AgentOptions::manifests(objects.directory()));
         let start = |node: &Node| Ok((node.name().to_owned(), node.start_agent(&options)?));
-        let agents = lab.nodes().iter().map(start).collect::<Result<_>>()?;
+        let agents: Vec<_> = lab.nodes().iter().map(start).collect::<Result<_>>()?;
+        for (node, agent) in &agents {
+            // Also that sockets are served, which comes after all else.
+            wait_until(&format!("the agent of {node} is up"), LONGEST, || {
+                Ok(agent.log().contains("first sync done") || !agent.is_running())
+            })?;
+        }
         Ok(Self {
             lab,
             objects,

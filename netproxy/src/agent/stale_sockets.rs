@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 
 use super::{Agent, due};
 use crate::causes::with_causes;
-use crate::datapath::{Applied, SocketOptions, StaleSockets, endpoint_of};
+use crate::datapath::{Applied, DatapathError, SocketOptions, StaleSockets, endpoint_of};
 use crate::settings::Termination;
 use crate::terminate::{Doomed, Fate, Terminator, TerminatorError};
 
@@ -117,6 +117,18 @@ impl Sweeps {
 }
 
 impl Agent {
+    /// Attaches to sockets what is not attached to them yet; from now on, those are ended whose endpoint is gone.
+    pub(super) fn serve_sockets(&mut self, stop: &CancellationToken) -> Result<(), DatapathError> {
+        self.datapath.attach_sockets()?;
+        self.health.awaits_sockets(false);
+        let loads = self.datapath.program_loads();
+        self.metrics.attachments.programs(loads);
+        let sweeps = self.terminator.take().zip(self.datapath.stale_sockets());
+        self.sweeps = sweeps
+            .map(|(terminator, stale)| Sweeps::start(&self.tasks, stop.clone(), stale, terminator));
+        Ok(())
+    }
+
     /// Decides which sockets are to be ended: datagrams go into the void once their endpoint does not
     /// serve, but a connection may outlive that, as long as the endpoint is there.
     pub(super) fn judge(&self, sweep: Sweep) {

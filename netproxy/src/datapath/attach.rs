@@ -114,6 +114,15 @@ pub(super) struct Devices {
     xdp_places: BTreeMap<u32, XdpPlace>,
     /// Devices that are to be attached, and could not be.
     failed: Vec<Attachment>,
+    /// What is yet to be attached to sockets.
+    postponed: Option<Postponed>,
+}
+
+/// Sockets of a node where nothing is in force: packets are translated without them.
+#[derive(Debug)]
+struct Postponed {
+    sockets: SocketOptions,
+    succession: Succession,
 }
 
 /// A device that is to be attached.
@@ -131,7 +140,8 @@ pub struct DeviceState {
 
 impl Devices {
     /// Verifies and loads the programs for Ethernet. Links of an earlier process stay as they are until
-    /// [`Self::set`] names their devices, unless its programs have other maps.
+    /// [`Self::set`] names their devices, unless its programs have other maps. Where there was none, sockets wait for
+    /// [`Self::attach_sockets`].
     pub(super) fn adopt(
         mut loaded: Loaded,
         pins: &Pins,
@@ -145,27 +155,9 @@ impl Devices {
             AttachMode::Tcx => true,
             AttachMode::Clsact => false,
         };
-        let mut programs = loaded.into_programs();
-        // What the verifier refuses is to be known before anything changes.
-        let mut wanted = Direction::BOTH.map(|it| it.program(true)).to_vec();
-        if sockets.is_some() {
-            wanted.extend(sockets::PROGRAMS);
-        }
-        programs.load_ahead(&wanted)?;
-        let sockets = sockets::prepare(&mut programs, &succession, sockets)?;
-        if succession.is_needed() {
-            let in_force = InForce::find(pins, &map, sockets.is_some())?;
-            in_force.prepare(&mut programs, &succession.hooks())?;
-        }
-        let caught_up = succession.catch_up()?;
-        if let Some(sockets) = &sockets {
-            sockets.carry()?;
-        }
-        let stale_sockets =
-            caught_up.take_over(|| sockets::attach(&mut programs, pins, sockets))?;
-        Ok(Self {
-            programs,
-            stale_sockets,
+        let mut devices = Self {
+            programs: loaded.into_programs(),
+            stale_sockets: None,
             map,
             pins: pins.clone(),
             program_pins: ProgramPins::new(pins),
@@ -174,7 +166,64 @@ impl Devices {
             attached: BTreeMap::new(),
             xdp_places: BTreeMap::new(),
             failed: Vec::new(),
-        })
+            postponed: None,
+        };
+        let mut wanted = Direction::BOTH.map(|it| it.program(true)).to_vec();
+        if succession.is_from_nothing()
+            && let Some(sockets) = sockets.cloned()
+        {
+            devices.programs.load_ahead(&wanted)?;
+            devices.postponed = Some(Postponed {
+                sockets,
+                succession,
+            });
+            return Ok(devices);
+        }
+        // What the verifier refuses is to be known before anything changes.
+        if sockets.is_some() {
+            wanted.extend(sockets::PROGRAMS);
+        }
+        devices.programs.load_ahead(&wanted)?;
+        devices.succeed(sockets, succession)?;
+        Ok(devices)
+    }
+
+    /// Whether sockets wait for [`Self::attach_sockets`].
+    pub(super) const fn awaits_sockets(&self) -> bool {
+        self.postponed.is_some()
+    }
+
+    /// Attaches to sockets, where that was postponed.
+    pub(super) fn attach_sockets(&mut self) -> Result<(), DatapathError> {
+        let Some(Postponed {
+            sockets,
+            succession,
+        }) = self.postponed.take()
+        else {
+            return Ok(());
+        };
+        self.programs.load_ahead(&sockets::PROGRAMS)?;
+        self.succeed(Some(&sockets), succession)
+    }
+
+    /// Puts the programs in the place of earlier ones, and those for sockets where they are to be.
+    fn succeed(
+        &mut self,
+        sockets: Option<&SocketOptions>,
+        succession: Succession,
+    ) -> Result<(), DatapathError> {
+        let (programs, pins) = (&mut self.programs, &self.pins);
+        let sockets = sockets::prepare(programs, &succession, sockets)?;
+        if succession.is_needed() {
+            let in_force = InForce::find(pins, &self.map, sockets.is_some())?;
+            in_force.prepare(programs, &succession.hooks())?;
+        }
+        let caught_up = succession.catch_up()?;
+        if let Some(sockets) = &sockets {
+            sockets.carry()?;
+        }
+        self.stale_sockets = caught_up.take_over(|| sockets::attach(programs, pins, sockets))?;
+        Ok(())
     }
 
     /// A way to find sockets whose endpoint is gone, where somebody is to end them.

@@ -159,6 +159,11 @@ impl Succession {
         Ok(())
     }
 
+    /// Whether nothing is in force.
+    pub(super) fn is_from_nothing(&self) -> bool {
+        self.old.is_empty()
+    }
+
     /// Whether there are maps that cannot be adopted.
     pub(super) fn is_needed(&self) -> bool {
         !self.changed.is_empty()

@@ -22,6 +22,8 @@ pub struct Health {
     pub(super) is_node_eligible: bool,
     /// Whether everything that the source lists has been applied once.
     pub(super) has_synced: bool,
+    /// Whether processes are yet to be balanced at their sockets.
+    pub(super) awaits_sockets: bool,
     /// What waits to be tried again.
     pub(super) refusal: Option<Refusal>,
     /// What of the node's devices and addresses could not be taken over.
@@ -67,6 +69,7 @@ impl Health {
             families: [family; 2],
             is_node_eligible: true,
             has_synced: false,
+            awaits_sockets: false,
             refusal: None,
             network_faults: NetworkFaults::default(),
         }
@@ -89,6 +92,9 @@ impl Health {
         let mut found = Vec::new();
         if !self.has_synced {
             found.push("the first complete sync has not been done".to_owned());
+        }
+        if self.awaits_sockets {
+            found.push("no program is attached to sockets yet".to_owned());
         }
         if let Some(Refusal { services, reason }) = &self.refusal {
             found.push(format!(

@@ -95,6 +95,12 @@ impl HealthPublisher {
         });
     }
 
+    /// Whether processes are yet to be balanced at their sockets.
+    pub fn awaits_sockets(&self, does_wait: bool) {
+        self.health
+            .send_modify(|health| health.awaits_sockets = does_wait);
+    }
+
     /// The node's devices are all served, or why one is not.
     pub fn devices(&self, fault: Option<&impl ToString>) {
         self.fault(fault, |faults| &mut faults.device);

@@ -4,11 +4,11 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use netproxy::datapath::{Pins, SocketHook};
-use netproxy_lab::{Node, Place};
+use netproxy_lab::{Node, Place, wait_until};
 use serde_json::Value;
 
 use super::shop;
-use crate::{command_line::rows, shop::is};
+use crate::{cluster::LONGEST, command_line::rows, shop::is};
 
 #[test]
 fn check_tells_where_the_programs_are_attached_and_which_are_not() -> Result<()> {
@@ -64,6 +64,25 @@ fn check_names_the_programs_of_others_at_the_same_hooks() -> Result<()> {
             "{found:#?}"
         );
         Ok(())
+    })
+}
+
+#[test]
+fn sockets_that_an_agent_died_before_are_served_by_the_next() -> Result<()> {
+    let shop = shop("unfinished")?;
+    shop.cluster.hold(|| {
+        let (node, agent) = (shop.node("a")?, shop.cluster.agent("a")?);
+        agent.kill9()?;
+        // As it is between the first sync from nothing and what comes after it.
+        fs::remove_dir_all(Pins::new(node.bpffs()).sockets())?;
+
+        agent.restart()?;
+
+        let cgroup = path_of(&node)?;
+        let all = format!("all 8 programs attached to {cgroup}");
+        wait_until("sockets are served", LONGEST, || {
+            Ok(findings(&node, &cgroup)? == [("ok".to_owned(), all.clone())])
+        })
     })
 }
 

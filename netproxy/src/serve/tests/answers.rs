@@ -200,6 +200,25 @@ async fn readiness_waits_for_the_first_sync_and_says_so() {
 }
 
 #[tokio::test]
+async fn readiness_waits_for_the_programs_at_sockets_and_says_so() {
+    let start = start();
+    let publisher = publisher(start.timestamp);
+    publisher.awaits_sockets(true);
+    publisher.updated(start.timestamp);
+
+    let before = get("/readyz", &publisher, start);
+    publisher.awaits_sockets(false);
+    let after = status("/readyz", &publisher, start);
+
+    assert_eq!(before.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        body_of(before).await,
+        r#"{"ready":false,"reasons":["no program is attached to sockets yet"]}"#
+    );
+    assert_eq!(after, 200);
+}
+
+#[tokio::test]
 async fn readiness_ends_with_a_refusal_and_comes_back_with_a_sync() {
     let start = start();
     let publisher = publisher(start.timestamp);
