@@ -31,6 +31,7 @@ use tracing::{info, warn};
 use self::flow_table::{FlowCare, SLICE_INTERVAL};
 use self::opening::Opening;
 use self::stale_sockets::Sweeps;
+use self::takeover::Look;
 use self::warnings::Warnings;
 use crate::datapath::{Claim, Counters, Datapath, DatapathError, DatapathOptions, Pins};
 use crate::metrics::{Extent, Metrics};
@@ -151,6 +152,7 @@ pub async fn run(options: AgentOptions, stop: CancellationToken) -> Result<(), A
         metrics,
         has_started: false,
         takes_over: false,
+        looking: None,
         is_alone: false,
         terminator,
         sweeps: None,
@@ -242,6 +244,8 @@ struct Agent {
     has_started: bool,
     /// Whether frontends are coming into force that another proxy may serve.
     takes_over: bool,
+    /// A look at what another proxy serves, until what comes into force in its place is planned.
+    looking: Option<Look>,
     /// Whether no other proxy knew of connections to frontends of ours at the last look.
     is_alone: bool,
     /// Who ends sockets when their endpoint is gone, until `sweeps` has it.

@@ -88,6 +88,7 @@ impl Agent {
             .iter()
             .map(|name| (name.clone(), self.store.plan(name)))
             .collect();
+        self.go_on_with_takeover();
         let outcome = self.datapath.apply(&wanted);
         self.tell_of_missing_tables();
         self.metrics.without_local.set(&wanted);

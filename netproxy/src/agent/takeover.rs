@@ -6,23 +6,40 @@
 //! flows are left to the other proxy and noted, then netfilter is asked for all that it translates, and only
 //! then the first datagram of a flow is ours.
 
+use std::io;
+use std::thread::{self, JoinHandle};
+
 use tracing::{debug, error, info};
 
 use super::Agent;
-use crate::netfilter;
+use crate::netfilter::{self, Translated};
+
+/// A look at what netfilter translates, and whether it has rules of another proxy; the kernel walks all of its tables
+/// for it.
+pub(super) type Look = JoinHandle<(io::Result<Vec<Translated>>, bool)>;
 
 impl Agent {
-    /// Keeps the tuples of connections that netfilter translates, whoever began them, and leaves datagrams to
-    /// another proxy, if there may be one; unless something is served already.
+    /// Asks netfilter what it translates, while what is to be served is planned; unless something is served
+    /// already.
     pub(super) fn begin_takeover(&mut self) {
         self.takes_over = self.datapath.serves_nothing();
-        if !self.takes_over {
+        self.looking = self
+            .takes_over
+            .then(|| thread::spawn(|| (netfilter::translated(), netfilter::may_serve())));
+    }
+
+    /// Keeps the tuples of connections that netfilter translates, whoever began them, and leaves datagrams to
+    /// another proxy, if there may be one: before the first frontend is served.
+    pub(super) fn go_on_with_takeover(&mut self) {
+        let Some(looking) = self.looking.take() else {
             return;
-        }
-        if let Err(error) = self.note_foreign_flows(true) {
+        };
+        let failed = |_| (Err(io::Error::other("the thread panicked")), true);
+        let (found, may_serve) = looking.join().unwrap_or_else(failed);
+        if let Err(error) = self.note_translated(found, true) {
             error!(error, "connections that another proxy began may be cut");
         }
-        if !netfilter::may_serve() {
+        if !may_serve {
             return;
         }
         if let Err(error) = self.datapath.leave_datagrams(true) {
@@ -94,8 +111,16 @@ impl Agent {
     }
 
     fn note_foreign_flows(&mut self, are_new: bool) -> Result<usize, String> {
-        let flows = netfilter::translated()
-            .map_err(|error| format!("netfilter's connections cannot be listed: {error}"))?;
+        self.note_translated(netfilter::translated(), are_new)
+    }
+
+    fn note_translated(
+        &mut self,
+        found: io::Result<Vec<Translated>>,
+        are_new: bool,
+    ) -> Result<usize, String> {
+        let flows =
+            found.map_err(|error| format!("netfilter's connections cannot be listed: {error}"))?;
         self.datapath
             .note_foreign_flows(&flows, are_new)
             .map_err(|error| error.to_string())

@@ -4,9 +4,6 @@ use std::collections::{BTreeSet, VecDeque};
 
 use rustc_hash::FxHashSet;
 
-/// As many as `SERVICES` has entries.
-pub(super) const MOST_IDS: u32 = 65_536;
-
 /// Hands out service ids. Id zero is never used, so that zeroed memory names no service.
 #[derive(Debug)]
 pub(super) struct ServiceIds {
