@@ -33,6 +33,7 @@ use self::opening::Opening;
 use self::stale_sockets::Sweeps;
 use self::takeover::Look;
 use self::warnings::Warnings;
+use crate::allocator;
 use crate::datapath::{Claim, Counters, Datapath, DatapathError, DatapathOptions, Pins};
 use crate::metrics::{Extent, Metrics};
 use crate::model::{Change, Label, Node, ObjectName};
@@ -340,8 +341,12 @@ impl Agent {
         self.set_socket_clients();
         let is_first = !self.has_started;
         self.bring_up_to_date();
+        if is_first {
+            allocator::give_back();
+        }
         if self.datapath.awaits_sockets() {
             self.serve_sockets(stop)?;
+            allocator::give_back();
         }
         if is_first {
             info!("first sync done");

@@ -9,7 +9,6 @@ use tracing::{debug, error, info, warn};
 
 use super::warnings::Cause;
 use super::{Agent, RETRY};
-use crate::allocator;
 use crate::datapath::Applied;
 use crate::metrics::Extent;
 use crate::model::{Family, ObjectName, families_of};
@@ -28,7 +27,6 @@ impl Agent {
             self.begin_takeover();
             self.apply(names, Extent::Full);
             self.end_takeover();
-            allocator::give_back();
         } else if !names.is_empty() {
             self.apply(names, Extent::Partial);
         } else if self.refused.is_empty() {
