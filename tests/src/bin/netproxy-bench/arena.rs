@@ -13,10 +13,12 @@ use aya::{
     Ebpf,
     programs::{Xdp, XdpMode},
 };
+use netproxy_lab::objects::replace;
 use netproxy_lab::{
-    Client, Cni, ControlPlane, Lab, Node, Place,
+    Client, Cni, ControlPlane, Lab, Node, Objects, Place,
     control_plane::{Api, Write},
 };
+use serde_json::json;
 
 use crate::{
     asker::Asker,
@@ -34,6 +36,15 @@ const BACKENDS: &str = "backends";
 const OUTSIDE: &str = "outside";
 /// Client's source ports, so many that no short run uses one twice.
 const CLIENT_PORTS: (&str, &str) = ("ipv4/ip_local_port_range", "1024 65535");
+
+/// How many services a proxy is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of the cluster.
+    All,
+    /// Those that traffic goes to.
+    Few,
+}
 
 /// Where scenarios take place.
 #[derive(Debug)]
@@ -95,7 +106,50 @@ impl<'lab> Arena<'lab> {
 
     /// Starts a system's proxy.
     pub(crate) fn start(&self, system: System) -> Result<Running> {
-        Running::start(self.lab, &self.control_plane, system)
+        Running::start(self.lab, &self.control_plane, system, None)
+    }
+
+    /// Starts netproxy with objects from files, of which there are as many as `extent` says.
+    pub(crate) fn start_on(&self, system: System, extent: Extent) -> Result<Running> {
+        let objects = self.objects(extent)?;
+        Running::start(
+            self.lab,
+            &self.control_plane,
+            system,
+            Some(objects.directory()),
+        )
+    }
+
+    /// The files, written the first time.
+    fn objects(&self, extent: Extent) -> Result<Objects> {
+        let name = match extent {
+            Extent::All => "all-objects",
+            Extent::Few => "few-objects",
+        };
+        let directory = self.lab.directory().join(name);
+        let are_written = directory.exists();
+        let objects = Objects::in_directory(directory)?;
+        if are_written {
+            return Ok(objects);
+        }
+        for node in self.lab.nodes() {
+            objects.put_node(node)?;
+        }
+        let mut writes: Vec<_> = web::creation(self.lab).flatten().collect();
+        if extent == Extent::All {
+            writes.extend(self.size.creation().flatten());
+        }
+        let items = writes.into_iter().filter_map(|write| match write {
+            Write::Create(_, object) => Some(object),
+            _ => None,
+        });
+        let items: Vec<_> = items.collect();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+        replace(
+            &objects.directory().join("services.json"),
+            &list.to_string(),
+        )?;
+        Ok(objects)
     }
 
     /// Removes what a system's proxy has left.
@@ -118,6 +172,18 @@ impl<'lab> Arena<'lab> {
         what: What,
     ) -> Result<(Box<dyn Place>, SocketAddr)> {
         self.stand(system)?;
+        self.way(system, way, what)
+    }
+
+    /// As [`Arena::road`], through whatever is in place.
+    pub(crate) fn way(
+        &self,
+        system: System,
+        way: Way,
+        what: What,
+    ) -> Result<(Box<dyn Place>, SocketAddr)> {
+        self.serve()?;
+        self.forget_connections(system)?;
         let pod = self.lab.pod(&pod_of(system))?;
         let node = self.lab.node(system.name())?;
         let to = if system.proxy().is_some() {
@@ -169,20 +235,30 @@ impl<'lab> Arena<'lab> {
         Ok(self.lab.pod(&pod_of(system))?.host_device().to_owned())
     }
 
-    /// Has a system's proxy in place, and every other one do nothing.
-    fn stand(&self, system: System) -> Result<()> {
+    /// Has those run who answer for the Services that traffic goes to.
+    fn serve(&self) -> Result<()> {
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         if !standing.is_served {
             let machine = self.lab.client(BACKENDS)?;
             web::serve(self.lab, &self.control_plane, &machine)?;
             standing.is_served = true;
         }
+        Ok(())
+    }
+
+    /// Has a system's proxy in place, and every other one do nothing.
+    fn stand(&self, system: System) -> Result<()> {
+        self.serve()?;
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         standing.turn_to(system, || {
             let running = self.start(system)?;
             running.await_synced(deadline())?;
             Ok(running)
-        })?;
-        // What netfilter remembers of the last run is none of this one's business.
+        })
+    }
+
+    /// What netfilter remembers of the last run is none of the next one's business.
+    fn forget_connections(&self, system: System) -> Result<()> {
         let node = self.lab.node(system.name())?;
         node.run(&["conntrack", "--flush"])
             .map(drop)

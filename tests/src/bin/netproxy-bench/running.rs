@@ -1,7 +1,7 @@
 //! A proxy that runs on its node: its start, what it says of itself, its end, and its traces.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -44,11 +44,13 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts the proxy of `system` on the node of that name.
+    /// Starts the proxy of `system` on the node of that name. It follows the API server, or, if it is netproxy, the
+    /// `objects` in a directory.
     pub(crate) fn start(
         lab: &Lab,
         control_plane: &ControlPlane<'_>,
         system: System,
+        objects: Option<&Path>,
     ) -> Result<Self> {
         let proxy = proxy_of(system)?;
         let node = lab.node(system.name())?;
@@ -60,8 +62,11 @@ impl Running {
                 at_sockets,
                 has_xdp,
             } => {
-                let mut options =
-                    AgentOptions::kubernetes(control_plane.agent_kubeconfig()).binary(program);
+                let options = match objects {
+                    Some(objects) => AgentOptions::manifests(objects),
+                    None => AgentOptions::kubernetes(control_plane.agent_kubeconfig()),
+                };
+                let mut options = options.binary(program);
                 if at_sockets {
                     options = options.at_sockets();
                 }

@@ -6,6 +6,7 @@ mod agent_scale;
 mod agent_start;
 mod bulk;
 mod bystander;
+mod cluster_size;
 mod exchanges;
 mod packet_cost;
 mod packet_rate;
@@ -82,12 +83,13 @@ pub(crate) trait Scenario: Sync {
 
 /// All scenarios, in the order in which they are measured and reported: those about traffic last, as they leave proxies
 /// in place.
-pub(crate) const ALL: [&dyn Scenario; 16] = [
+pub(crate) const ALL: [&dyn Scenario; 17] = [
     &program_full::ProgramFull,
     &program_one::ProgramOne,
     &agent_start::AgentStart,
     &agent_memory::AgentMemory,
     &agent_scale::AgentScale,
+    &cluster_size::ClusterSizes,
     &requests::CLUSTER_IP_KEEPALIVE,
     &requests::CLUSTER_IP_SHORT,
     &requests::CLUSTER_IP_SHORT_SUSTAINED,

@@ -29,10 +29,10 @@ enum Aim {
     AtMost(f64, &'static [System]),
     /// At most so much.
     Below(f64),
-    /// Compared with no service at all it is as with one service, but for such a part.
-    AsWithOne(f64),
+    /// As much as another metric of the same system, but for such a part.
+    As(&'static str, f64),
 }
-use Aim::{AsWithOne, AtLeast, AtMost, Below};
+use Aim::{As, AtLeast, AtMost, Below};
 
 const KEEPALIVE: &str = "clusterip-keepalive";
 const SHORT: &str = "clusterip-short";
@@ -51,6 +51,9 @@ const MEMORY: &str = "agent-memory";
 const FULL: &str = "program-full";
 const START: &str = "agent-start";
 const ONE: &str = "program-one";
+const SIZE: &str = "cluster-size";
+const SHORT_AS_FEW: Aim = As("short, few", 0.03);
+const KEPT_AS_FEW: Aim = As("kept, few", 0.03);
 const SYNCED: &str = "from nothing to synced";
 
 const TARGETS: &[Target] = &[
@@ -77,15 +80,15 @@ const TARGETS: &[Target] = &[
         NetproxyTc,
         AtLeast(1.5, IPTABLES),
     ),
-    (KEEPALIVE, 10_000, REQUESTS, NetproxySocket, AsWithOne(0.03)),
-    (KEEPALIVE, 10_000, REQUESTS, NetproxyTc, AsWithOne(0.03)),
     (SHORT, 1, REQUESTS, NetproxySocket, AtLeast(0.99, DIRECT)),
     (SHORT, 1, REQUESTS, NetproxyTc, AtLeast(0.95, DIRECT)),
     (SHORT, 1, REQUESTS, NetproxyTc, AtLeast(1.0, BOTH)),
     (SHORT, 10_000, REQUESTS, NetproxyTc, AtLeast(1.05, NFTABLES)),
     (SHORT, 10_000, REQUESTS, NetproxyTc, AtLeast(1.5, IPTABLES)),
-    (SHORT, 10_000, REQUESTS, NetproxySocket, AsWithOne(0.03)),
-    (SHORT, 10_000, REQUESTS, NetproxyTc, AsWithOne(0.03)),
+    (SIZE, 10_000, "short, all", NetproxySocket, SHORT_AS_FEW),
+    (SIZE, 10_000, "kept, all", NetproxySocket, KEPT_AS_FEW),
+    (SIZE, 10_000, "short, all", NetproxyTc, SHORT_AS_FEW),
+    (SIZE, 10_000, "kept, all", NetproxyTc, KEPT_AS_FEW),
     (
         SUSTAINED,
         1,
@@ -169,7 +172,7 @@ pub(crate) fn table(results: &Results) -> Result<String> {
                     |---|---:|---|---|---|---:|---|\n"
         .to_owned();
     for &(scenario, services, metric, system, aim) in TARGETS {
-        let find = |system: System, services: u32| {
+        let find = |system: System, metric: &str| {
             let is_it = |it: &&Measurement| {
                 it.subject() == (scenario, services)
                     && it.metric == metric
@@ -177,16 +180,13 @@ pub(crate) fn table(results: &Results) -> Result<String> {
             };
             results.measurements.iter().find(is_it)
         };
-        let Some(ours) = find(system, services) else {
+        let Some(ours) = find(system, metric) else {
             continue;
         };
-        let of = |other, services| {
-            let (ours, theirs) = (find(system, services)?, find(other, services)?);
-            Ratio::of_pairs(&ours.runs, &theirs.runs)
-        };
+        let of = |other| Ratio::of_pairs(&ours.runs, &find(other, metric)?.runs);
         let rows = match aim {
-            AtLeast(least, others) => compare(others, services, of, "≥", least, |it| it >= least),
-            AtMost(most, others) => compare(others, services, of, "≤", most, |it| it <= most),
+            AtLeast(least, others) => compare(others, of, "≥", least, |it| it >= least),
+            AtMost(most, others) => compare(others, of, "≤", most, |it| it <= most),
             Below(most) => vec![(
                 format!("≤ {most} {}", ours.unit),
                 Some(Judgement {
@@ -194,17 +194,11 @@ pub(crate) fn table(results: &Results) -> Result<String> {
                     verdict: Verdict::of(ours.median <= most),
                 }),
             )],
-            AsWithOne(part) => {
-                // Both clusters were not there at once: the machine may have become slower.
-                let pair = of(Direct, services).zip(of(Direct, 1));
-                let judgement = pair.map(|(many, one)| {
-                    let ratio = many.mean / one.mean;
-                    Judgement {
-                        measured: format!("{ratio:.3}"),
-                        verdict: Verdict::of((ratio - 1.0).abs() <= part),
-                    }
-                });
-                let wanted = format!("as with one service, ± {:.0} %", part * 100.0);
+            As(other, part) => {
+                let ratio = find(system, other)
+                    .and_then(|theirs| Ratio::of_pairs(&ours.runs, &theirs.runs));
+                let judgement = ratio.map(|ratio| of_ratio(ratio, |it| (it - 1.0).abs() <= part));
+                let wanted = format!("as {other}, ± {:.0} %", part * 100.0);
                 vec![(wanted, judgement)]
             }
         };
@@ -226,14 +220,13 @@ pub(crate) fn table(results: &Results) -> Result<String> {
 /// What is aimed at by comparison with each of these, and whether that is so.
 fn compare(
     others: &[System],
-    services: u32,
-    of: impl Fn(System, u32) -> Option<Ratio>,
+    of: impl Fn(System) -> Option<Ratio>,
     sign: &str,
     bound: f64,
     is_enough: impl Fn(f64) -> bool,
 ) -> Vec<(String, Option<Judgement>)> {
     let row = |other: &System| {
-        let judgement = of(*other, services).map(|ratio| of_ratio(ratio, &is_enough));
+        let judgement = of(*other).map(|ratio| of_ratio(ratio, &is_enough));
         (format!("{sign} {bound} of {}", other.name()), judgement)
     };
     others.iter().map(row).collect()
@@ -289,24 +282,23 @@ mod tests {
 
     #[test]
     fn a_system_is_compared_with_itself_in_a_small_cluster() {
-        let results = |many: f64| Results {
-            measurements: vec![
-                measured(NetproxySocket, 1, &[100.0]),
-                measured(Direct, 1, &[100.0]),
-                measured(NetproxySocket, 10_000, &[many / 2.0]),
-                // The machine has become slower.
-                measured(Direct, 10_000, &[50.0]),
-            ],
-            unfinished: Vec::new(),
+        let of = |metric: &str, runs: &[f64]| Measurement {
+            metric: metric.to_owned(),
+            ..Measurement::of_requests(SIZE, NetproxyTc.name(), 10_000, runs)
         };
-        let is_reached = |many| {
-            let table = table(&results(many)).unwrap();
-            let row = table.lines().find(|it| it.contains("one service"));
+        let is_reached = |all: [f64; 2]| {
+            let results = Results {
+                measurements: vec![of("short, all", &all), of("short, few", &[100.0, 100.0])],
+                unfinished: Vec::new(),
+            };
+            let table = table(&results).unwrap();
+            let row = table.lines().find(|it| it.contains("as short, few"));
             row.unwrap().ends_with("| reached |")
         };
 
-        assert!(is_reached(98.0) && is_reached(102.0));
-        assert!(!is_reached(96.0) && !is_reached(104.0));
+        assert!(is_reached([98.0, 98.1]) && is_reached([101.9, 102.0]));
+        assert!(!is_reached([96.0, 96.1]) && !is_reached([103.9, 104.0]));
+        assert!(!is_reached([90.0, 110.0]));
     }
 
     #[test]

@@ -43,6 +43,11 @@ pub(crate) fn ask(
 }
 
 impl Seen {
+    /// Requests that were answered, in a second.
+    pub(crate) const fn rate(self) -> f64 {
+        self.rate
+    }
+
     /// As results have it.
     pub(crate) fn samples(self) -> Vec<Sample> {
         vec![
