@@ -25,7 +25,7 @@ pub(crate) struct BenchArguments {
     #[arg(long)]
     quick: bool,
     /// Measure these scenarios only: program-full, program-one, agent-start,
-    /// agent-memory, agent-scale, clusterip-keepalive, clusterip-short, clusterip-short-sustained,
+    /// agent-memory, agent-scale, cluster-size, clusterip-keepalive, clusterip-short, clusterip-short-sustained,
     /// clusterip-udp, clusterip-bulk, nodeport-local-short, nodeport-remote-short,
     /// nodeport-remote-pps, bystander, first-packet, packet-cost
     #[arg(long, value_name = "SCENARIO,…")]
