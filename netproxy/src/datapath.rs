@@ -61,6 +61,7 @@ mod stale_sockets;
 mod succession;
 mod syscall;
 mod tables;
+mod tc;
 mod test_run;
 mod traffic;
 mod transfer;
@@ -74,7 +75,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use netproxy_common::{Counter, LocalClients, Source, Traffic};
 
-pub use self::attach::{AttachMode, DeviceState, Direction, FILTER_HANDLE};
+pub use self::attach::{AttachMode, DeviceState};
 pub use self::claim::Claim;
 pub use self::counters::Counters;
 pub use self::drain::Drain;
@@ -95,6 +96,7 @@ pub use self::pins::{Pins, Removed};
 pub use self::program_load::ProgramLoad;
 pub use self::sockets::{CgroupTree, SocketHook, SocketLink, SocketOptions, SocketProgram};
 pub use self::stale_sockets::{StaleSockets, endpoint_of};
+pub use self::tc::{Direction, FILTER_HANDLE};
 pub use self::test_run::{Action, Hook, Ran, are_runs_undisturbed};
 pub use self::view::View;
 pub use self::xdp::{XdpMode, XdpPlace};
@@ -453,7 +455,7 @@ impl Datapath {
 
 /// Removes every trace: links, filters, maps, pins, of this and every other version.
 pub fn clean_up(pins: &Pins) -> Result<Removed, DatapathError> {
-    let filters = attach::remove_filters()?;
+    let filters = tc::remove_filters()?;
     let removed = pins.remove()?;
     Ok(Removed { filters, ..removed })
 }

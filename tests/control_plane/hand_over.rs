@@ -188,7 +188,7 @@ impl<'lab> Ground<'lab> {
         }
         for agent in &self.agents {
             wait_until("the agent has everything in force", LONGEST, || {
-                Ok(agent.log().contains("synced"))
+                Ok(agent.log().contains("first sync done"))
             })?;
         }
         Ok(())

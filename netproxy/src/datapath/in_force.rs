@@ -17,9 +17,10 @@ use netproxy_common::Device;
 use nix::net::if_::if_indextoname;
 use tracing::{debug, warn};
 
-use super::attach::{Direction, pinned_links, replace_filter};
+use super::attach::pinned_links;
 use super::link::{Link, open_pin};
 use super::programs::Programs;
+use super::tc::{Direction, replace_filter};
 use super::{DatapathError, Pins, batch, sockets, xdp};
 use crate::causes::with_causes;
 

@@ -7,9 +7,9 @@ use aya::programs::{ProgramError, SchedClassifier};
 use aya::{TestRun as _, TestRunOptions};
 use netproxy_common::Counter;
 
-use super::attach::Direction;
 use super::link::Link;
 use super::load::is_kernel;
+use super::tc::Direction;
 use super::{DatapathError, Pins};
 
 /// `struct __sk_buff` of uapi/linux/bpf.h in 32-bit words, and offsets in it.
