@@ -146,6 +146,8 @@ enum Verdict {
     /// As far as can be told.
     NotShown,
     NotReached,
+    /// There is nothing to compare with: the other system was given up.
+    OtherUnfinished,
 }
 
 impl Verdict {
@@ -162,8 +164,16 @@ impl Verdict {
             Self::Reached => "reached",
             Self::NotShown => "not shown",
             Self::NotReached => "**not reached**",
+            Self::OtherUnfinished => "not comparable",
         }
     }
+}
+
+/// What there is to compare a system with.
+enum Compared {
+    With(Ratio),
+    Unfinished,
+    Missing,
 }
 
 /// The table, of what was measured.
@@ -183,7 +193,20 @@ pub(crate) fn table(results: &Results) -> Result<String> {
         let Some(ours) = find(system, metric) else {
             continue;
         };
-        let of = |other| Ratio::of_pairs(&ours.runs, &find(other, metric)?.runs);
+        let is_unfinished = |other: System| {
+            results
+                .unfinished
+                .iter()
+                .any(|it| it.subject() == (scenario, services) && it.system == other.name())
+        };
+        let of = |other: System| {
+            let ratio = find(other, metric).and_then(|it| Ratio::of_pairs(&ours.runs, &it.runs));
+            match ratio {
+                Some(ratio) => Compared::With(ratio),
+                None if is_unfinished(other) => Compared::Unfinished,
+                None => Compared::Missing,
+            }
+        };
         let rows = match aim {
             AtLeast(least, others) => compare(others, of, "≥", least, |it| it >= least),
             AtMost(most, others) => compare(others, of, "≤", most, |it| it <= most),
@@ -220,13 +243,20 @@ pub(crate) fn table(results: &Results) -> Result<String> {
 /// What is aimed at by comparison with each of these, and whether that is so.
 fn compare(
     others: &[System],
-    of: impl Fn(System) -> Option<Ratio>,
+    of: impl Fn(System) -> Compared,
     sign: &str,
     bound: f64,
     is_enough: impl Fn(f64) -> bool,
 ) -> Vec<(String, Option<Judgement>)> {
     let row = |other: &System| {
-        let judgement = of(*other).map(|ratio| of_ratio(ratio, &is_enough));
+        let judgement = match of(*other) {
+            Compared::With(ratio) => Some(of_ratio(ratio, &is_enough)),
+            Compared::Unfinished => Some(Judgement {
+                measured: "that did not finish".to_owned(),
+                verdict: Verdict::OtherUnfinished,
+            }),
+            Compared::Missing => None,
+        };
         (format!("{sign} {bound} of {}", other.name()), judgement)
     };
     others.iter().map(row).collect()
@@ -253,6 +283,7 @@ fn of_ratio(ratio: Ratio, is_enough: impl Fn(f64) -> bool) -> Judgement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measurement::{Occasion, Unfinished};
     use crate::scenario;
 
     fn measured(system: System, services: u32, runs: &[f64]) -> Measurement {
@@ -278,6 +309,28 @@ mod tests {
         assert_eq!(verdict(&[97.0, 90.0, 103.0], &direct), "not shown |");
         assert_eq!(verdict(&[97.0], &direct[..1]), "not shown |");
         assert_eq!(verdict(&[90.0, 90.1, 90.2], &direct), "**not reached** |");
+    }
+
+    #[test]
+    fn a_system_that_did_not_finish_is_named_as_such() {
+        let results = Results {
+            measurements: vec![measured(NetproxyTc, 1, &[100.0])],
+            unfinished: vec![Unfinished {
+                scenario: KEEPALIVE.to_owned(),
+                system: KubeProxyIptables.name().to_owned(),
+                services: 1,
+                reason: "never synced".to_owned(),
+                occasion: Occasion::at("c0ffee"),
+            }],
+        };
+
+        let table = table(&results).unwrap();
+
+        let row = |of: &str| table.lines().find(|it| it.contains(of)).unwrap().to_owned();
+        assert!(
+            row("of kube-proxy-iptables").ends_with("| that did not finish | not comparable |")
+        );
+        assert!(row("of kube-proxy-nftables").ends_with("| – | not measured |"));
     }
 
     #[test]
