@@ -278,7 +278,6 @@ impl Agent {
         let mut has_source = true;
         let mut retry_at = None;
         self.network = network.borrow_and_update().clone();
-        self.look_at_network();
         self.health.awaits_sockets(self.datapath.awaits_sockets());
         if !self.datapath.awaits_sockets() {
             self.serve_sockets(&stop)?;
@@ -287,6 +286,8 @@ impl Agent {
         self.metrics.syncs.arrived(self.store.take_arrivals());
         if self.store.is_complete() {
             self.take_in(None, &stop)?;
+        } else {
+            self.look_at_network();
         }
         loop {
             tokio::select! {

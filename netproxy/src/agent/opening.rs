@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use super::surroundings::serve_devices;
 use super::{AgentError, CHANGES_AT_ONCE};
 use crate::datapath::{Datapath, DatapathError, DatapathOptions};
 use crate::model::Change;
-use crate::node::{self, DevicePatterns, NodeNetwork};
+use crate::node::{DevicePatterns, NodeNetwork};
 use crate::plan::node_ips;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -50,13 +51,13 @@ impl Opening {
     fn work(self) -> Result<Datapath, DatapathError> {
         let mut datapath = Datapath::open(&self.datapath, self.settings.local_pods.clients())?;
         // The kernel takes its time with each device. `Agent::look_at_network` does what fails again, and tells of it.
-        let node_ips = node_ips(&self.settings.node_ips, None);
-        let sources = node::sources(&self.network, &node_ips);
-        if datapath.set_sources(&sources).is_ok() {
-            let local_pods = &self.settings.local_pods;
-            let devices = node::attachments(&self.network, &self.patterns, &node_ips, local_pods);
-            let _ = datapath.set_devices(&devices);
-        }
+        let _ = serve_devices(
+            &mut datapath,
+            &self.network,
+            &self.patterns,
+            &node_ips(&self.settings.node_ips, None),
+            &self.settings.local_pods,
+        );
         Ok(datapath)
     }
 }

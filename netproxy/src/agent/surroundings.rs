@@ -7,29 +7,40 @@ use tracing::{error, info, warn};
 
 use super::Agent;
 use super::warnings::Cause;
-use crate::node;
+use crate::datapath::{Datapath, DatapathError};
+use crate::node::{self, DevicePatterns, NodeNetwork};
 use crate::plan::{node_ips, node_port_addresses};
 use crate::settings::LocalPods;
+
+/// Has the devices served that are to be; tells whether the datapath knows the sources of packets, and all devices.
+pub(super) fn serve_devices(
+    datapath: &mut Datapath,
+    network: &NodeNetwork,
+    patterns: &DevicePatterns,
+    node_ips: &[IpAddr],
+    local_pods: &LocalPods,
+) -> [Result<(), DatapathError>; 2] {
+    // What the devices' programs read, before these are there.
+    let sources = datapath.set_sources(&node::sources(network, node_ips));
+    let devices = node::attachments(network, patterns, node_ips, local_pods);
+    [sources, datapath.set_devices(&devices)]
+}
 
 impl Agent {
     /// Devices and addresses. What fails is logged and tried again with the next change or
     /// comparison.
     pub(super) fn look_at_network(&mut self) {
         let node_ips = node_ips(&self.settings.node_ips, self.store.node());
-        // What the devices' programs read, before these are there.
-        if let Err(error) = self
-            .datapath
-            .set_sources(&node::sources(&self.network, &node_ips))
-        {
-            error!(%error, "packets whose source is translated may be dropped");
-        }
-        let devices = node::attachments(
+        let [sources, outcome] = serve_devices(
+            &mut self.datapath,
             &self.network,
             &self.patterns,
             &node_ips,
             &self.settings.local_pods,
         );
-        let outcome = self.datapath.set_devices(&devices);
+        if let Err(error) = sources {
+            error!(%error, "packets whose source is translated may be dropped");
+        }
         if let Err(error) = &outcome {
             // A device may vanish between its listing and here; then it is listed as gone next.
             warn!(%error, "a device is not served");

@@ -2,6 +2,7 @@
 //!
 //! First at ingress and last at egress. The program of either is replaced in one step; no packet passes without one.
 
+use std::io;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
@@ -128,16 +129,20 @@ pub(super) fn replace_filter(
     device: &str,
     direction: Direction,
 ) -> Result<(), String> {
-    let known = SchedClassifierLink::attached(
+    let known = own_filter(device, direction).map_err(|e| with_causes(&e))?;
+    let id = program.attach_to_link(known);
+    keep_filter(program, id)
+}
+
+/// Our filter on a device, whether it is there or not.
+fn own_filter(device: &str, direction: Direction) -> io::Result<SchedClassifierLink> {
+    SchedClassifierLink::attached(
         device,
         direction.attach_type(),
         direction.priority(),
         TcHandle::new(0, FILTER_HANDLE),
         None,
     )
-    .map_err(|e| with_causes(&e))?;
-    let id = program.attach_to_link(known);
-    keep_filter(program, id)
 }
 
 fn keep_filter(
@@ -156,14 +161,7 @@ fn keep_filter(
 pub(super) fn detach_filters(device: &str) -> usize {
     use aya::programs::Link as _;
     let is_removed = |direction: &Direction| {
-        let link = SchedClassifierLink::attached(
-            device,
-            direction.attach_type(),
-            direction.priority(),
-            TcHandle::new(0, FILTER_HANDLE),
-            None,
-        );
-        link.is_ok_and(|link| link.detach().is_ok())
+        own_filter(device, *direction).is_ok_and(|link| link.detach().is_ok())
     };
     Direction::BOTH
         .iter()
