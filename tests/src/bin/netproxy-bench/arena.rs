@@ -172,7 +172,7 @@ impl<'lab> Arena<'lab> {
         what: What,
     ) -> Result<(Box<dyn Place>, SocketAddr)> {
         self.stand(system)?;
-        self.way(system, way, what)
+        self.ends(system, way, what)
     }
 
     /// As [`Arena::road`], through whatever is in place.
@@ -184,6 +184,10 @@ impl<'lab> Arena<'lab> {
     ) -> Result<(Box<dyn Place>, SocketAddr)> {
         self.serve()?;
         self.forget_connections(system)?;
+        self.ends(system, way, what)
+    }
+
+    fn ends(&self, system: System, way: Way, what: What) -> Result<(Box<dyn Place>, SocketAddr)> {
         let pod = self.lab.pod(&pod_of(system))?;
         let node = self.lab.node(system.name())?;
         let to = if system.proxy().is_some() {
@@ -254,7 +258,8 @@ impl<'lab> Arena<'lab> {
             let running = self.start(system)?;
             running.await_synced(deadline())?;
             Ok(running)
-        })
+        })?;
+        self.forget_connections(system)
     }
 
     /// What netfilter remembers of the last run is none of the next one's business.

@@ -199,13 +199,13 @@ pub(crate) fn table(results: &Results) -> Result<String> {
                 .iter()
                 .any(|it| it.subject() == (scenario, services) && it.system == other.name())
         };
-        let of = |other: System| {
-            let ratio = find(other, metric).and_then(|it| Ratio::of_pairs(&ours.runs, &it.runs));
-            match ratio {
-                Some(ratio) => Compared::With(ratio),
-                None if is_unfinished(other) => Compared::Unfinished,
-                None => Compared::Missing,
-            }
+        let ratio_to = |other: System, metric: &str| {
+            find(other, metric).and_then(|theirs| Ratio::of_pairs(&ours.runs, &theirs.runs))
+        };
+        let of = |other: System| match ratio_to(other, metric) {
+            Some(ratio) => Compared::With(ratio),
+            None if is_unfinished(other) => Compared::Unfinished,
+            None => Compared::Missing,
         };
         let rows = match aim {
             AtLeast(least, others) => compare(others, of, "≥", least, |it| it >= least),
@@ -218,8 +218,7 @@ pub(crate) fn table(results: &Results) -> Result<String> {
                 }),
             )],
             As(other, part) => {
-                let ratio = find(system, other)
-                    .and_then(|theirs| Ratio::of_pairs(&ours.runs, &theirs.runs));
+                let ratio = ratio_to(system, other);
                 let judgement = ratio.map(|ratio| of_ratio(ratio, |it| (it - 1.0).abs() <= part));
                 let wanted = format!("as {other}, ± {:.0} %", part * 100.0);
                 vec![(wanted, judgement)]
