@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// So many that two nodes do not agree on all of them by chance.
-const FLOWS: u16 = 24;
+const FLOWS: u16 = 32;
 
 #[test]
 fn a_client_reaches_the_same_endpoint_through_every_node() -> Result<()> {

@@ -39,11 +39,11 @@ fn whole_flows_go_through_the_driver_and_everything_else_by_tc() -> Result<()> {
 
             for offer in [&shop.near, &shop.far, &shop.both] {
                 for door in offer.at_cluster_ips() {
-                    door.is_answered_by(&shell, &offer.endpoints, 10)?;
-                    door.is_answered_by(&node, &offer.endpoints, 10)?;
+                    door.is_answered_by(&shell, &offer.endpoints, 30)?;
+                    door.is_answered_by(&node, &offer.endpoints, 30)?;
                 }
                 for door in offer.at_node(&node) {
-                    door.is_answered_by(&outside, &offer.endpoints, 10)?;
+                    door.is_answered_by(&outside, &offer.endpoints, 30)?;
                 }
             }
             Ok(())

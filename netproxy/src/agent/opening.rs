@@ -1,6 +1,7 @@
 //! The datapath is opened, which is tenths of a second of the verifier's, while the source's lists come in.
 
 use std::sync::Arc;
+use std::thread;
 
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -9,6 +10,7 @@ use super::surroundings::serve_devices;
 use super::{AgentError, CHANGES_AT_ONCE};
 use crate::datapath::{Datapath, DatapathError, DatapathOptions};
 use crate::model::Change;
+use crate::netfilter;
 use crate::node::{DevicePatterns, NodeNetwork};
 use crate::plan::node_ips;
 use crate::settings::Settings;
@@ -49,7 +51,13 @@ impl Opening {
     }
 
     fn work(self) -> Result<Datapath, DatapathError> {
+        let is_other_there = thread::spawn(netfilter::may_serve);
         let mut datapath = Datapath::open(&self.datapath, self.settings.local_pods.clients())?;
+        // A socket that talks to another proxy's endpoint is told from others by what netfilter translates when we
+        // begin to serve. What it begins with our packet hooks, before its own are there, nothing would tell.
+        if datapath.awaits_sockets() && is_other_there.join().unwrap_or(true) {
+            datapath.attach_sockets()?;
+        }
         // The kernel takes its time with each device. `Agent::look_at_network` does what fails again, and tells of it.
         let _ = serve_devices(
             &mut datapath,
