@@ -1,6 +1,7 @@
 //! Processes that are balanced at their sockets.
 
 mod attachment;
+mod beginning;
 mod crowd;
 mod frontends;
 mod mapped;
