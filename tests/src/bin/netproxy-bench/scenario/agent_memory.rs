@@ -37,6 +37,11 @@ impl Scenario for AgentMemory {
         sizes.collect()
     }
 
+    /// Those of what is aimed at, which is told by the number of services.
+    fn endpoints_each(&self) -> u32 {
+        50
+    }
+
     fn run(&self, arena: &Arena<'_>, system: System, pace: Pace) -> Result<Vec<Sample>> {
         let proxy = arena.start(system)?;
         proxy.await_synced(deadline())?;
