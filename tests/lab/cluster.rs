@@ -43,10 +43,7 @@ impl Cluster {
         let start = |node: &Node| Ok((node.name().to_owned(), node.start_agent(&options)?));
         let agents: Vec<_> = lab.nodes().iter().map(start).collect::<Result<_>>()?;
         for (node, agent) in &agents {
-            // Also that sockets are served, which comes after all else.
-            wait_until(&format!("the agent of {node} is up"), LONGEST, || {
-                Ok(agent.log().contains("first sync done") || !agent.is_running())
-            })?;
+            await_begun(node, agent)?;
         }
         Ok(Self {
             lab,
@@ -79,6 +76,13 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// Waits until an agent that was started has served everything once, sockets last of all; or has ended.
+pub(crate) fn await_begun(node: &str, agent: &Agent) -> Result<()> {
+    wait_until(&format!("the agent of {node} has begun"), LONGEST, || {
+        Ok(agent.log().contains("first sync done") || !agent.is_running())
+    })
 }
 
 /// Waits until a node serves just the endpoints of the Service.

@@ -1,7 +1,6 @@
 //! The datapath is opened, which is tenths of a second of the verifier's, while the source's lists come in.
 
 use std::sync::Arc;
-use std::thread;
 
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -51,11 +50,10 @@ impl Opening {
     }
 
     fn work(self) -> Result<Datapath, DatapathError> {
-        let is_other_there = thread::spawn(netfilter::may_serve);
         let mut datapath = Datapath::open(&self.datapath, self.settings.local_pods.clients())?;
-        // A socket that talks to another proxy's endpoint is told from others by what netfilter translates when we
-        // begin to serve. What it begins with our packet hooks, before its own are there, nothing would tell.
-        if datapath.awaits_sockets() && is_other_there.join().unwrap_or(true) {
+        // Where another proxy serves, sockets are talking. A talk that one begins by way of our packet hooks, before its
+        // own are there, would change its endpoint once they are: nothing tells it from a new one.
+        if datapath.awaits_sockets() && netfilter::may_serve() {
             datapath.attach_sockets()?;
         }
         // The kernel takes its time with each device. `Agent::look_at_network` does what fails again, and tells of it.

@@ -2,10 +2,10 @@
 //! unless there is another proxy whose talks they would not be told from.
 
 use anyhow::{Context, Result, ensure};
-use netproxy_lab::{Node, wait_until};
+use netproxy_lab::{Node, Place as _};
 
 use super::shop;
-use crate::{cluster::LONGEST, shop::Shop};
+use crate::{cluster::await_begun, shop::Shop};
 
 /// What the log tells of the sockets, and of what is served.
 const ATTACHED: &str = "balancing at the socket";
@@ -38,9 +38,7 @@ fn begin_anew(shop: &Shop, meanwhile: impl FnOnce(&Node) -> Result<()>) -> Resul
     node.netproxy(&["cleanup"])?;
     meanwhile(&node)?;
     agent.restart()?;
-    wait_until("the agent has begun", LONGEST, || {
-        Ok(agent.log().contains("first sync done"))
-    })?;
+    await_begun(node.name(), agent)?;
     Ok(agent.log())
 }
 
